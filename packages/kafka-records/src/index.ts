@@ -1,1 +1,1 @@
-export {};
+export type { RecordChunk } from './record-chunk.ts';

@@ -1,0 +1,147 @@
+/**
+ * What the rest of Headrace sees of Kafka: partitions that hand out raw chunks of records, and commits. The real
+ * consumer (`group-consumer.ts`), the reader without a group and the simulated world of the tests implement it; the
+ * poller knows nothing else.
+ *
+ * Offsets and timestamps are JavaScript numbers: Kafka's are int64, and 2^53 records a partition are out of reach
+ * (285 years at a million a second). Values beyond it are refused as corrupt where they are decoded.
+ */
+import type { RecordChunk } from '@headrace/kafka-records';
+import type { HeadraceError } from '../errors.ts';
+
+export type { RecordChunk };
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/**
+ * One assigned partition. Made at assignment, dead after revocation: a partition that comes back is a new object with a
+ * higher `epoch`, so that late results of the former life can be told apart and ignored.
+ */
+export interface AssignedPartition extends TopicPartition {
+  /** Counts assignments in this process; never reused. */
+  readonly epoch: number;
+  /** The offset that reading begins at: the committed one, else by the starting position. */
+  readonly startOffset: number;
+  /** What the last commit carried as metadata; '' when none. */
+  readonly committedMetadata: string;
+  /** High watermark of the last fetch; -1 before the first. */
+  readonly highWatermark: number;
+  readonly logStartOffset: number;
+  /** Timestamp (ms) of the oldest buffered record not yet taken; -1 when nothing is buffered. */
+  readonly oldestBufferedTimestamp: number;
+  /** Bytes fetched and not yet taken. */
+  readonly bufferedBytes: number;
+  /**
+   * The next chunk in offset order, or undefined when nothing is buffered. Control records and aborted transactions are
+   * already skipped; a chunk may hold no record and only move the position. The taker owns it until `chunk.release()`,
+   * which gives its memory back to the fetcher.
+   */
+  take(): RecordChunk | undefined;
+  /** Stops fetching of this partition alone; what is buffered stays. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface OffsetCommit extends TopicPartition {
+  /** The next offset to read: last settled + 1. */
+  readonly offset: number;
+  readonly leaderEpoch: number;
+  /** At most 4096 bytes. */
+  readonly metadata: string;
+}
+
+/** Result of one partition's commit. A fenced one must not be repeated: the partition belongs to another member. */
+export type CommitResult =
+  | { readonly kind: 'committed' }
+  | { readonly kind: 'fenced' }
+  | { readonly kind: 'failed'; readonly error: HeadraceError };
+
+/** Calls into the owner of a consumer. None may throw; all are made from the event loop, never re-entrantly. */
+export interface ConsumerListener {
+  onAssigned(partitions: readonly AssignedPartition[]): void;
+  /** The rebalance waits for the promise, bounded by the rebalance timeout: finish or hand back, commit, then resolve. */
+  onRevoking(partitions: readonly AssignedPartition[]): Promise<void>;
+  /** Gone without a chance to commit: session expired, fenced, stopped by force. Late results must be ignored. */
+  onLost(partitions: readonly AssignedPartition[]): void;
+  /** Something can be taken that could not before. */
+  onRecords(): void;
+  /** Trouble and recovery of the source: the mapping's state follows from it. `undefined` means all is well again. */
+  onStatus(error: HeadraceError | undefined): void;
+  /** Records that can never be read: expired before they were, or lost by truncation. */
+  onSkipped(skipped: TopicPartition & { readonly from: number; readonly to: number; readonly reason: string }): void;
+}
+
+export interface GroupConsumer {
+  /** Begins to connect, join and fetch. Never throws: trouble goes to `onStatus` and is retried. */
+  start(): void;
+  /** Commits in one request a coordinator; resolves with one result a partition, in order. Never rejects. */
+  commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]>;
+  /** Revokes all (the listener's `onRevoking` is called and awaited within the limit), leaves the group, closes. */
+  close(options?: { readonly timeoutMilliseconds?: number }): Promise<void>;
+  /** Current assignment. */
+  readonly partitions: readonly AssignedPartition[];
+  /** Rebalances since the start. */
+  readonly rebalances: number;
+}
+
+export type StartingPosition =
+  | { readonly kind: 'TRIM_HORIZON' }
+  | { readonly kind: 'LATEST' }
+  /** Milliseconds since the epoch. */
+  | { readonly kind: 'AT_TIMESTAMP'; readonly timestamp: number };
+
+export interface GroupConsumerOptions {
+  readonly groupId: string;
+  readonly topics: readonly string[];
+  readonly startingPosition: StartingPosition;
+  /** Static member id (KIP-345) for restarts without a rebalance; absent: dynamic. */
+  readonly groupInstanceId?: string;
+  /** Default 'READ_UNCOMMITTED', as the Java client (spec ESM 8.3). */
+  readonly isolationLevel?: 'READ_UNCOMMITTED' | 'READ_COMMITTED';
+  /** Default 45,000. */
+  readonly sessionTimeoutMilliseconds?: number;
+  /** How long a rebalance waits for `onRevoking`. Default 60,000. */
+  readonly rebalanceTimeoutMilliseconds?: number;
+  /** Prefetch limit of one partition in bytes. Default 1 MiB. */
+  readonly maximumPartitionBytes?: number;
+  /** Prefetch limit of this consumer in bytes. Default 32 MiB. */
+  readonly maximumBufferedBytes?: number;
+  readonly clientId?: string;
+  readonly rackId?: string;
+}
+
+/** A cluster that consumers can be made on. */
+export interface KafkaCluster {
+  createGroupConsumer(options: GroupConsumerOptions, listener: ConsumerListener): GroupConsumer;
+  /** Partitions of a topic; rejects with KAFKA_TOPIC_MISSING, KAFKA_UNREACHABLE... */
+  partitionCount(topic: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** How to reach a cluster; secrets are already resolved. */
+export interface ClusterConfiguration {
+  readonly bootstrapServers: readonly string[];
+  readonly tls?: {
+    readonly certificateAuthority?: string;
+    readonly certificate?: string;
+    readonly privateKey?: string;
+    readonly privateKeyPassword?: string;
+    readonly serverName?: string;
+    readonly rejectUnauthorized?: boolean;
+  };
+  readonly sasl?:
+    | {
+        readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512';
+        readonly username: string;
+        readonly password: string;
+      }
+    | {
+        readonly mechanism: 'OAUTHBEARER';
+        readonly token: () => Promise<string>;
+        readonly extensions?: Readonly<Record<string, string>>;
+      }
+    | { readonly mechanism: 'AWS_MSK_IAM'; readonly region?: string; readonly profile?: string };
+}

@@ -1,0 +1,26 @@
+/**
+ * Names of the diagnostics channels that the core publishes to. Nothing here is computed unless somebody listens
+ * (`channel.hasSubscribers`); metrics, logs and traces subscribe, nothing imports them.
+ */
+import { channel } from 'node:diagnostics_channel';
+
+/** A batch was closed and is handed to invoke: `{ uuid, records, bytes, partitions }`. */
+export const batchChannel = channel('headrace:mapping:batch');
+/** An invocation by a mapping ended: `{ uuid, functionArn, outcome, records, durationMilliseconds }`. */
+export const mappingInvocationChannel = channel('headrace:mapping:invocation');
+/** Offsets were committed: `{ uuid, offsets: [{ topic, partition, offset }], results }`. */
+export const commitChannel = channel('headrace:mapping:commit');
+/** Partitions came or went: `{ uuid, assigned, revoked, lost, rebalances }`. */
+export const rebalanceChannel = channel('headrace:mapping:rebalance');
+/** Records were dropped by the filter: `{ uuid, matched, filtered }`. */
+export const filterChannel = channel('headrace:mapping:filter');
+/** Lag, about once a second a mapping: `{ uuid, partitions: [{ topic, partition, lag, lagSeconds }] }`. */
+export const lagChannel = channel('headrace:mapping:lag');
+/** The state or last processing result changed: `{ uuid, status, error? }`. */
+export const mappingStatusChannel = channel('headrace:mapping:status');
+/** Something a person should know about a mapping, once: `{ uuid, warning }`. */
+export const mappingWarningChannel = channel('headrace:mapping:warning');
+/** Any invocation ended: `{ functionName, functionArn, version, outcome, durationMilliseconds, coldStart }`. */
+export const functionInvocationChannel = channel('headrace:function:invocation');
+/** A line of a function's log: `{ functionName, logStream, line, timestamp }`. */
+export const functionLogChannel = channel('headrace:function:log');
