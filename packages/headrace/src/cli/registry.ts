@@ -1,0 +1,25 @@
+import type { Command } from './command.ts';
+
+interface Entry {
+  readonly summary: string;
+  /** Absent: named in the design, not built yet. */
+  readonly load?: () => Promise<{ readonly command: Command }>;
+}
+
+/** Every command of the line, in the order of `--help`. Modules are loaded when they are called. */
+export const commands: Readonly<Record<string, Entry>> = {
+  demo: { summary: 'the whole pipeline on embedded parts: logs, scores, alerts' },
+  run: { summary: 'run your own handler on a topic, in one line' },
+  start: { summary: 'start the engine and its endpoint' },
+  deploy: { summary: 'deploy a SAM or CloudFormation template' },
+  plan: { summary: 'show what deploy would do, and what AWS would refuse' },
+  'delete-stack': { summary: 'remove what deploy made' },
+  dev: { summary: 'deploy and follow edits' },
+  logs: { summary: "read a function's log" },
+  mappings: { summary: 'list, show, skip or park in event source mappings' },
+  filter: { summary: 'try a filter pattern on a file or a topic' },
+  check: { summary: 'walk the way to a Kafka cluster hop by hop' },
+  anomaly: { summary: 'score a file of measurements' },
+  broker: { summary: 'a Kafka broker for development' },
+  backup: { summary: 'copy the data directory while it is in use' },
+};
