@@ -1,1 +1,10 @@
-export {};
+export * from './cache.ts';
+export * from './certificates.ts';
+export * from './command.ts';
+export * from './eventually.ts';
+export * from './kafka.ts';
+export { KAFKA_VERSION } from './kafka-installation.ts';
+export type { KafkaUser } from './kafka-properties.ts';
+export * from './needs.ts';
+export * from './port.ts';
+export { ServerProcess, temporaryFolder } from './server-process.ts';

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { after, before, describe, test } from 'node:test';
+import { Admin, Consumer, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka';
+import { type Kafka, needs, startKafka } from '../src/index.ts';
+
+const CREATE = 'org.apache.kafka.tools.TopicCommand';
+
+describe('a real Apache Kafka', { skip: needs('java', 'maven', 'openssl') }, () => {
+  let kafka: Kafka;
+  before(async () => {
+    kafka = await startKafka({ tls: true, properties: { 'num.partitions': 3 } });
+  });
+  after(() => kafka.stop());
+
+  test('has the properties it was given, and Java tools to run against it', async () => {
+    const at = ['--bootstrap-server', kafka.bootstrapServers];
+    await kafka.javaTool(CREATE, [...at, '--create', '--topic', 'made-by-java']);
+    const { stdout } = await kafka.javaTool(CREATE, [...at, '--describe', '--topic', 'made-by-java']);
+    assert.match(stdout, /PartitionCount: 3/);
+  });
+
+  const clients = {
+    plaintext: () => ({ bootstrapBrokers: [kafka.listeners.plaintext] }),
+    'SASL_PLAINTEXT with PLAIN': () => ({
+      bootstrapBrokers: [kafka.listeners.saslPlaintext],
+      sasl: { mechanism: 'PLAIN' as const, username: 'alice', password: 'secret' },
+    }),
+    'SASL_SSL with SCRAM-SHA-512': () => ({
+      bootstrapBrokers: [kafka.listeners.saslSsl],
+      sasl: { mechanism: 'SCRAM-SHA-512' as const, username: 'alice', password: 'secret' },
+      tls: { ca: kafka.certificates!.authority },
+    }),
+    'SSL with a client certificate': () => ({
+      bootstrapBrokers: [kafka.listeners.ssl],
+      tls: {
+        ca: kafka.certificates!.authority,
+        cert: kafka.certificates!.client.certificate,
+        key: kafka.certificates!.client.key,
+      },
+    }),
+  };
+  for (const [listener, options] of Object.entries(clients)) {
+    test(`answers over ${listener}`, async () => {
+      const admin = new Admin({ clientId: 'test', timeout: 10_000, retries: 0, ...options() });
+      await assert.doesNotReject(admin.listTopics());
+      await admin.close();
+    });
+  }
+
+  test('refuses a wrong password', async () => {
+    const sasl = { mechanism: 'SCRAM-SHA-256' as const, username: 'alice', password: 'wrong' };
+    const bootstrapBrokers = [kafka.listeners.saslPlaintext];
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers, sasl, timeout: 10_000, retries: 0 });
+    await assert.rejects(admin.listTopics());
+    await admin.close();
+  });
+
+  test('keeps its records through a crash and a restart', async () => {
+    const options = { clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] };
+    const admin = new Admin(options);
+    await admin.createTopics({ topics: ['kept'], partitions: 1, replicas: 1 });
+    const producer = new Producer({ ...options, serializers: stringSerializers });
+    await producer.send({ messages: [{ topic: 'kept', value: 'before' }], acks: -1 });
+    await producer.close();
+    await admin.close();
+    const { processId } = kafka;
+    await kafka.kill('SIGKILL');
+    await kafka.restart();
+    assert.notEqual(kafka.processId, processId);
+    const consumer = new Consumer({ ...options, groupId: 'reader', deserializers: stringDeserializers });
+    const stream = await consumer.consume({ topics: ['kept'], mode: 'earliest', maxWaitTime: 200 });
+    for await (const message of stream) {
+      assert.equal(message.value, 'before');
+      break;
+    }
+    await consumer.close(true);
+  });
+});
+
+describe('a stopped Kafka', { skip: needs('java', 'maven') }, () => {
+  test('leaves no process and no files', async () => {
+    const folders = (): Set<string> =>
+      new Set(readdirSync(tmpdir()).filter((name) => name.startsWith('headrace-kafka-')));
+    const earlier = folders();
+    const kafka = await startKafka();
+    const [own] = [...folders()].filter((name) => !earlier.has(name));
+    const { processId } = kafka;
+    await kafka.stop();
+    assert.ok(own !== undefined && !existsSync(`${tmpdir()}/${own}`));
+    assert.throws(() => process.kill(processId, 0), { code: 'ESRCH' });
+  });
+});
