@@ -1,5 +1,5 @@
 // Runs every test there is, or those whose path contains one of the given words: npm test -- dev-broker
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { root, runNode } from './node.js';
 
@@ -15,8 +15,10 @@ function testFiles(folder) {
   });
 }
 
-const files = testFiles(join(root, 'packages'))
-  .concat(testFiles(join(root, 'examples')))
+const files = ['packages', 'examples']
+  .map((folder) => join(root, folder))
+  .filter(existsSync)
+  .flatMap(testFiles)
   .filter((file) => words.length === 0 || words.some((word) => relative(root, file).includes(word)))
   .sort();
 if (files.length === 0) {
