@@ -1,10 +1,15 @@
 export * from './cache.ts';
 export * from './certificates.ts';
+export * from './chaos-proxy.ts';
+export * from './clock.ts';
 export * from './command.ts';
 export * from './eventually.ts';
 export * from './kafka.ts';
 export { KAFKA_VERSION } from './kafka-installation.ts';
 export type { KafkaUser } from './kafka-properties.ts';
+export * from './moto.ts';
 export * from './needs.ts';
 export * from './port.ts';
+export * from './python.ts';
+export * from './random.ts';
 export { ServerProcess, temporaryFolder } from './server-process.ts';
