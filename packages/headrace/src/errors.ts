@@ -187,6 +187,15 @@ export class HeadraceError extends Error {
 /** Any thrown value as an error of the catalogue; total, never throws. */
 export function toHeadraceError(value: unknown, fallback: ErrorCode = 'INTERNAL'): HeadraceError {
   if (HeadraceError.is(value)) return value;
-  const message = value instanceof Error ? value.message : String(value);
-  return new HeadraceError(fallback, message, { cause: value });
+  return new HeadraceError(fallback, messageOf(value), { cause: value });
+}
+
+/** The message of anything thrown; total. An object without a prototype cannot even be turned into text. */
+function messageOf(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  try {
+    return String(value);
+  } catch {
+    return `a thrown ${typeof value}`;
+  }
 }
