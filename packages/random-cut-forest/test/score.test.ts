@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { needsData, sharedData } from '@headrace/testing';
 import { RandomCutForest } from '../src/index.ts';
 import { TREE } from '../src/layout.ts';
 import { assertInvariants, testRandom } from './invariants.ts';
@@ -103,11 +104,11 @@ test('the score is the mean, over simulated insertions, of one over the depth at
   assert.ok(Math.abs(mean - score) < 4 * deviation, `${mean} ± ${deviation} is not ${score}`);
 });
 
-const example = new URL('../../../../shared/data/rcf-paper/rcf-paper.csv', import.meta.url);
+const example = 'rcf-paper/rcf-paper.csv';
 test("on the reference's example data the scores are the reference's", {
   skip: !existsSync(example) && 'no data',
 }, () => {
-  const rows = readFileSync(example, 'utf8')
+  const rows = readFileSync(sharedData(example), 'utf8')
     .trim()
     .split('\n')
     .slice(0, 2000)
