@@ -105,9 +105,7 @@ test('the score is the mean, over simulated insertions, of one over the depth at
 });
 
 const example = 'rcf-paper/rcf-paper.csv';
-test("on the reference's example data the scores are the reference's", {
-  skip: !existsSync(example) && 'no data',
-}, () => {
+test("on the reference's example data the scores are the reference's", { skip: needsData(example) }, () => {
   const rows = readFileSync(sharedData(example), 'utf8')
     .trim()
     .split('\n')
