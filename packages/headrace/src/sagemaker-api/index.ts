@@ -1,0 +1,7 @@
+export {
+  createSageMakerRuntime,
+  type RuntimeStatistics,
+  type SageMakerRuntime,
+  type SageMakerRuntimeOptions,
+  type StreamingEndpointOptions,
+} from './runtime.ts';
