@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compilePattern, compilePatterns, InvalidEventError, validateJson } from '../src/index.ts';
+import { comparable, oracleMatches, parseJson } from './oracle.ts';
+import { Random, randomEvent, randomPattern } from './random.ts';
+
+// EVENT_PATTERN_PAIRS=5000000 EVENT_PATTERN_SEED=7 npm test -- event-pattern/test/differential
+const pairs = Number(process.env.EVENT_PATTERN_PAIRS ?? 100_000);
+const seed = Number(process.env.EVENT_PATTERN_SEED ?? 1);
+
+/** Whether one path is spelt by two different chains of names: then which of them decides is not defined. */
+function repeatsAPath(event: string): boolean {
+  const chains = new Map<string, string>();
+  let repeats = false;
+  const visit = (node: ReturnType<typeof parseJson>, path: string[], joined: string): void => {
+    if (node.kind === 'object') {
+      for (const [name, value] of node.members)
+        visit(value, [...path, name], path.length === 0 ? name : `${joined}.${name}`);
+    } else if (node.kind === 'array') {
+      for (const item of node.items) visit(item, path, joined);
+    }
+    if (node.kind !== 'object' && path.length > 0) {
+      const chain = JSON.stringify(path);
+      if ((chains.get(joined) ?? chain) !== chain) repeats = true;
+      chains.set(joined, chain);
+    }
+  };
+  visit(parseJson(event), [], '');
+  return repeats;
+}
+
+const hasIncomparable = (event: string): boolean =>
+  (event.replace(/"(?:[^"\\]|\\.)*"/g, '""').match(/-?[0-9][0-9.eE+-]*/g) ?? []).some(
+    (number) => comparable(number) === undefined,
+  );
+
+test(`the scanner and a literal interpreter agree on ${pairs} random pairs (seed ${seed})`, () => {
+  const random = new Random(seed);
+  const bytesOf = new TextEncoder();
+  let matched = 0;
+  let done = 0;
+  while (done < pairs) {
+    const patterns = Array.from({ length: 4 }, () => randomPattern(random));
+    const compiled = patterns.map((pattern) => compilePattern(pattern));
+    const set = compilePatterns(patterns);
+    for (let n = 0; n < 5; n++) {
+      const event = randomEvent(random);
+      if (repeatsAPath(event)) continue;
+      const bytes = bytesOf.encode(event);
+      const parsed = hasIncomparable(event) ? undefined : (JSON.parse(event) as object);
+      const verdicts = patterns.map((pattern) => oracleMatches(pattern, event));
+      for (const [index, verdict] of verdicts.entries()) {
+        const context = () => `pattern ${patterns[index]}\nevent ${event}\nexpected ${verdict}`;
+        const pattern = compiled[index]!;
+        if (pattern.matches(bytes) !== verdict) assert.fail(`bytes: ${context()}`);
+        if (pattern.explain(event).matched !== verdict) assert.fail(`explain: ${context()}`);
+        if (n === 0 && pattern.matches(event) !== verdict) assert.fail(`text: ${context()}`);
+        if (parsed && pattern.matchesValue(parsed) !== verdict) assert.fail(`value: ${context()}`);
+        done++;
+        if (verdict) matched++;
+      }
+      const expected = verdicts.flatMap((verdict, index) => (verdict ? [index] : []));
+      assert.deepEqual(set.matching(bytes), expected, `set of ${patterns.join('\n')}\nevent ${event}`);
+      assert.equal(set.matches(bytes), expected.length > 0, `any of ${patterns.join('\n')}\nevent ${event}`);
+      if (parsed) assert.deepEqual(set.matchingValue(parsed), expected);
+    }
+  }
+  // Either verdict must be common, or the test would show little.
+  assert.ok(matched > done * 0.15 && matched < done * 0.85, `${matched} of ${done} match`);
+});
+
+test('what is read is checked: a scan to the end accepts exactly what JSON.parse accepts', () => {
+  const random = new Random(seed + 1);
+  const neverThere = compilePattern('{"never there":["x"]}');
+  let invalid = 0;
+  const rounds = Math.min(pairs, 40_000);
+  for (let n = 0; n < rounds; n++) {
+    let text = randomEvent(random);
+    for (let edits = random.below(3); edits > 0; edits--) {
+      const at = random.below(text.length + 1);
+      const insert = random.pick(['', ...'{}[]",:\\0123.eE+-tfn/u \n\u0000\u001fé']);
+      text = text.slice(0, at) + insert + text.slice(at + random.below(2));
+    }
+    if (!text.isWellFormed()) continue;
+    let valid = true;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      valid = false;
+      invalid++;
+    }
+    const fault = validateJson(text);
+    assert.equal(fault === undefined, valid, `${text}\n${fault?.message}`);
+    const isObject = valid && typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (isObject) assert.equal(neverThere.matches(text), false);
+    else assert.throws(() => neverThere.matches(text), InvalidEventError, text);
+  }
+  assert.ok(invalid > rounds / 4, `${invalid} invalid`);
+});
