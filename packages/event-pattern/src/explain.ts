@@ -34,9 +34,9 @@ export function explainLeaves(tree: PathTree, root: Context): Explanation {
   let best: Explanation | undefined;
   let fewest = Infinity;
   for (const [alternative, conditions] of tree.alternatives.entries()) {
-    const clauses = conditions.map((condition) => explainClause(condition, leavesBelow(root, condition)));
+    const matched = satisfies(root, conditions);
+    const clauses = conditions.map((condition) => explainClause(condition, leavesBelow(root, condition), matched));
     const failing = clauses.filter((clause) => !clause.matched).length;
-    const matched = failing === 0 && satisfies(root, conditions);
     // Inconsistent elements miss by less than a whole clause.
     const distance = matched ? -1 : failing === 0 ? 0.5 : failing;
     if (distance >= fewest) continue;
@@ -62,9 +62,11 @@ function leavesBelow(root: Context, condition: Condition): Leaf[] {
   return leaves;
 }
 
-function explainClause(condition: Condition, leaves: readonly Leaf[]): ExplainedClause {
+function explainClause(condition: Condition, leaves: readonly Leaf[], allMatched: boolean): ExplainedClause {
   const { list, node } = condition;
-  const matched = leaves.length === 0 ? list.absent : leaves.some((leaf) => leafAccepted(condition, leaf));
+  // Where everything matches, a leaf of another array element does not spoil what is absent from the chosen one.
+  const matched =
+    allMatched || (leaves.length === 0 ? list.absent : leaves.some((leaf) => leafAccepted(condition, leaf)));
   const clause = { path: node.path, rule: list.source, matched };
   if (leaves.length === 0) return clause;
   return { ...clause, found: leaves.slice(0, foundLimit).map(shorten) };

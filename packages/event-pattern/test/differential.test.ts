@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compilePattern, compilePatterns, InvalidEventError, validateJson } from '../src/index.ts';
-import { comparable, oracleMatches, parseJson } from './oracle.ts';
-import { Random, randomEvent, randomPattern } from './random.ts';
+import { compilePattern, compilePatterns, InvalidEventError, InvalidPatternError, validateJson } from '../src/index.ts';
+import { comparable, flatten, oracleMatches, parseJson } from './oracle.ts';
+import { patternOn, Random, randomEvent, randomPattern } from './random.ts';
 
 // EVENT_PATTERN_PAIRS=5000000 EVENT_PATTERN_SEED=7 npm test -- event-pattern/test/differential
 const pairs = Number(process.env.EVENT_PATTERN_PAIRS ?? 100_000);
@@ -29,6 +29,23 @@ function repeatsAPath(event: string): boolean {
   return repeats;
 }
 
+function textOf(leaf: ReturnType<typeof parseJson>): string {
+  return leaf.kind === 'number' ? leaf.text : JSON.stringify((leaf as { value: unknown }).value);
+}
+
+/** A random pattern with no more alternatives than the slow interpreter can bear. */
+function boundedPattern(random: Random): string {
+  for (;;) {
+    const pattern = randomPattern(random);
+    try {
+      compilePattern(pattern, { maximumAlternatives: 60 });
+      return pattern;
+    } catch (error) {
+      if (!(error instanceof InvalidPatternError) || error.code !== 'E_TOO_MANY_ALTERNATIVES') throw error;
+    }
+  }
+}
+
 const hasIncomparable = (event: string): boolean =>
   (event.replace(/"(?:[^"\\]|\\.)*"/g, '""').match(/-?[0-9][0-9.eE+-]*/g) ?? []).some(
     (number) => comparable(number) === undefined,
@@ -40,11 +57,15 @@ test(`the scanner and a literal interpreter agree on ${pairs} random pairs (seed
   let matched = 0;
   let done = 0;
   while (done < pairs) {
-    const patterns = Array.from({ length: 4 }, () => randomPattern(random));
+    const first = randomEvent(random);
+    const leaves = flatten(parseJson(first)).map(({ path, value }) => ({ path, text: textOf(value) }));
+    const patterns = Array.from({ length: 4 }, () =>
+      leaves.length > 0 && random.chance(0.7) ? patternOn(random, leaves) : boundedPattern(random),
+    );
     const compiled = patterns.map((pattern) => compilePattern(pattern));
     const set = compilePatterns(patterns);
-    for (let n = 0; n < 5; n++) {
-      const event = randomEvent(random);
+    for (let n = 0; n < 4; n++) {
+      const event = n === 0 ? first : randomEvent(random);
       if (repeatsAPath(event)) continue;
       const bytes = bytesOf.encode(event);
       const parsed = hasIncomparable(event) ? undefined : (JSON.parse(event) as object);
@@ -66,7 +87,7 @@ test(`the scanner and a literal interpreter agree on ${pairs} random pairs (seed
     }
   }
   // Either verdict must be common, or the test would show little.
-  assert.ok(matched > done * 0.15 && matched < done * 0.85, `${matched} of ${done} match`);
+  assert.ok(matched > done * 0.1 && matched < done * 0.9, `${matched} of ${done} match`);
 });
 
 test('what is read is checked: a scan to the end accepts exactly what JSON.parse accepts', () => {

@@ -91,10 +91,10 @@ export function randomScalar(random: Random): string {
 }
 
 /** A JSON object; `depth` more levels may follow. Names of one object are distinct. */
-export function randomEvent(random: Random, depth = 4): string {
+export function randomEvent(random: Random, depth = 3): string {
   const members: string[] = [];
   const used = new Set<string>();
-  for (let n = random.below(5); n >= 0; n--) {
+  for (let n = random.below(4); n >= 0; n--) {
     const name = random.pick(names);
     if (used.has(name)) continue;
     used.add(name);
@@ -109,7 +109,7 @@ function randomValue(random: Random, depth: number): string {
   if (kind < 7) return randomEvent(random, depth - 1);
   const items: string[] = [];
   const ofObjects = random.chance(0.6);
-  for (let n = random.below(5); n > 0; n--) {
+  for (let n = random.below(4); n > 0; n--) {
     items.push(ofObjects && random.chance(0.9) ? randomEvent(random, depth - 1) : randomValue(random, depth - 1));
   }
   return joinMembers(random, items, '[', ']');
@@ -208,4 +208,28 @@ export function randomPattern(random: Random, depth = 3, orDepth = 2): string {
     }
   }
   return joinMembers(random, members, '{', '}');
+}
+
+/** A valid pattern on some of `leaves`, the dotted paths and JSON texts of an event's leaves, that often accepts them. */
+export function patternOn(random: Random, leaves: readonly { path: string; text: string }[]): string {
+  const members = Array.from({ length: 1 + random.below(3) }, () => {
+    const { path, text } = random.pick(leaves);
+    const tests = [random.chance(0.5) ? text : random.chance(0.3) ? '{"exists":true}' : randomTest(random)];
+    if (random.chance(0.3)) tests.unshift(randomTest(random));
+    let rule = `[${tests.join()}]`;
+    const steps = path.split('.');
+    // The last step stays a member of its own; any of the others may be joined to its neighbour by a dot.
+    let name = steps.pop()!;
+    while (steps.length > 0) {
+      if (random.chance(0.7)) {
+        rule = `{${spell(random, name)}:${rule}}`;
+        name = steps.pop()!;
+      } else {
+        name = `${steps.pop()}.${name}`;
+      }
+    }
+    return `${spell(random, name)}:${rule}`;
+  });
+  if (random.chance(0.8)) return joinMembers(random, members, '{', '}');
+  return `{"$or":[${randomPattern(random, 1, 0)},{${members.join()}}]}`;
 }
