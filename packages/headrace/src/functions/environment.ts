@@ -1,0 +1,569 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { functionInvocationChannel } from '../telemetry/channels.ts';
+import type { EnvironmentSnapshot, FunctionVersion } from './definition.ts';
+import {
+  entrypointPayload,
+  exitPayload,
+  type ProcessExit,
+  responsePayloadLimit,
+  responseTooLargePayload,
+  streamedPayloadLimit,
+  timeoutPayload,
+} from './error-payloads.ts';
+import { FunctionProcess } from './function-process.ts';
+import type { Invocation } from './invocation.ts';
+import { EntrypointError, type LaunchPlan, planLaunch } from './launch.ts';
+import { type LogSink, LogStream } from './log-stream.ts';
+import type { InvokeOutcome } from './outcome.ts';
+import { processFigures } from './process-figures.ts';
+import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
+import { type EndStatus, type SystemLog, systemLog } from './system-log.ts';
+
+/** Limit of the first initialisation of an on-demand environment. */
+const initLimitMilliseconds = 10_000;
+/** With provisioned concurrency that limit does not apply. */
+const provisionedInitLimitMilliseconds = 130_000;
+
+export interface EnvironmentOptions {
+  /** Unpacked code and layers. */
+  readonly task: string;
+  readonly layers: string | undefined;
+  /** Where the environment's own `/tmp` is made. */
+  readonly temporaryRoot: string;
+  readonly region: string;
+  readonly base: Readonly<Record<string, string>>;
+  readonly provisioned: boolean;
+  readonly logs: LogSink | undefined;
+}
+
+export interface EnvironmentOwner {
+  /** Ready for the next invocation (or, after a failed initialisation, for another try inside of one). */
+  idle(environment: Environment): void;
+}
+
+/** Why an initialisation failed; the payload needs the request id of the invocation that it is reported to. */
+interface InitFailure extends EndStatus {
+  readonly status: 'error' | 'timeout';
+  readonly errorType: string;
+  payload(requestId: string): Buffer;
+}
+
+interface Current {
+  readonly invocation: Invocation;
+  /** Milliseconds of the monotonic clock. */
+  readonly startedAt: number;
+  readonly coldStart: boolean;
+  initMilliseconds: number | undefined;
+  outcome: InvokeOutcome | undefined;
+  end: EndStatus;
+  started: boolean;
+}
+
+type Phase = 'cold' | 'initializing' | 'idle' | 'busy' | 'stopped';
+
+/**
+ * One execution environment: a Runtime API, a process that is started again after a crash or a time-out, a `/tmp` that
+ * outlives the process, a log stream. Runs one invocation at a time; the result is given out when it is posted, the
+ * environment is free when the runtime asks for the next event.
+ */
+export class Environment implements RuntimeDelegate {
+  readonly id = randomBytes(16).toString('hex');
+  readonly version: FunctionVersion;
+  readonly provisioned: boolean;
+  readonly #options: EnvironmentOptions;
+  readonly #owner: EnvironmentOwner;
+  readonly #api: RuntimeApi;
+  readonly #log: LogStream;
+  readonly #system: SystemLog;
+  readonly #temporary: string;
+  readonly #timer: NodeJS.Timeout;
+  #phase: Phase = 'cold';
+  #process: FunctionProcess | undefined;
+  #ready = false;
+  #initialized: ((failure: InitFailure | undefined) => void) | undefined;
+  #initTimer: NodeJS.Timeout | undefined;
+  #initPhase: 'init' | 'invoke' = 'init';
+  #initStartedAt = 0;
+  #initMilliseconds: number | undefined;
+  #posted: { errorType: string; body: Buffer } | undefined;
+  #current: Current | undefined;
+  #deadline = 0;
+  #memoryExceeded = false;
+  #maxResidentBytes = 0;
+  #invocations = 0;
+  #pendingLines: string[] = [];
+  #pendingTail: (() => void) | undefined;
+  #flushScheduled = false;
+  idleSince = performance.now();
+
+  constructor(version: FunctionVersion, options: EnvironmentOptions, owner: EnvironmentOwner) {
+    this.version = version;
+    this.provisioned = options.provisioned;
+    this.#options = options;
+    this.#owner = owner;
+    this.#api = new RuntimeApi(this, { request: () => false, closed: () => {} });
+    const { functionName, logging } = version;
+    const day = new Date().toISOString().slice(0, 10).replaceAll('-', '/');
+    const own = logging.logGroup === `/aws/lambda/${functionName}`;
+    const stream = `${day}/${own ? '' : functionName}[${version.version}]${this.id}`;
+    this.#log = new LogStream(functionName, logging.logGroup, stream, logging.format === 'JSON', options.logs);
+    this.#system = systemLog(version, {
+      region: options.region,
+      initializationType: this.#initializationType,
+      environmentId: this.id,
+    });
+    this.#temporary = join(options.temporaryRoot, this.id);
+    this.#timer = setTimeout(() => this.#timedOut(), version.timeoutSeconds * 1000);
+    this.#timer.unref();
+  }
+
+  get #initializationType(): 'on-demand' | 'provisioned-concurrency' {
+    return this.provisioned ? 'provisioned-concurrency' : 'on-demand';
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get processId(): number | undefined {
+    return this.#process?.processId;
+  }
+
+  /** The first initialisation; false when it failed, which the first invocation repeats. */
+  async initialize(): Promise<boolean> {
+    this.#phase = 'initializing';
+    await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+    await this.#api.listen();
+    const limit = this.provisioned
+      ? Math.max(provisionedInitLimitMilliseconds, this.version.timeoutSeconds * 1000)
+      : initLimitMilliseconds;
+    if (this.#stopped) return false;
+    const failure = await this.#startProcess('init', limit);
+    if (this.#stopped) return false;
+    this.#phase = failure === undefined ? 'idle' : 'cold';
+    this.idleSince = performance.now();
+    return failure === undefined;
+  }
+
+  get #stopped(): boolean {
+    return this.#phase === 'stopped';
+  }
+
+  /** Runs one invocation; the environment must be idle or cold. Its end is told through the invocation and the owner. */
+  run(invocation: Invocation): void {
+    const current: Current = {
+      invocation,
+      startedAt: performance.now(),
+      coldStart: this.#invocations === 0,
+      initMilliseconds: this.#initMilliseconds,
+      outcome: undefined,
+      end: { status: 'success' },
+      started: false,
+    };
+    this.#initMilliseconds = undefined;
+    this.#current = current;
+    this.#phase = 'busy';
+    this.#invocations++;
+    this.#deadline = Date.now() + this.version.timeoutSeconds * 1000;
+    this.#timer.refresh();
+    if (this.#ready) {
+      this.#start(current);
+      this.#api.deliver(invocation, this.#deadline);
+    } else {
+      void this.#runCold(current);
+    }
+  }
+
+  /** Initialises inside of the invocation, on its time: after a crash, a time-out or a failed first initialisation. */
+  async #runCold(current: Current): Promise<void> {
+    const failure = await this.#startProcess('invoke', undefined);
+    if (this.#current !== current || current.outcome !== undefined) return;
+    this.#start(current);
+    if (failure === undefined) {
+      this.#api.deliver(current.invocation, this.#deadline);
+      return;
+    }
+    current.end = { status: 'failure', errorType: failure.errorType };
+    const payload = failure.payload(current.invocation.requestId);
+    this.#settle(current, { kind: 'function-error', reason: 'init' }, payload);
+    this.#complete(current);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#phase === 'stopped') return;
+    const current = this.#current;
+    this.#phase = 'stopped';
+    clearTimeout(this.#timer);
+    this.#endProcess();
+    this.#initEnded(undefined);
+    if (current !== undefined && current.outcome === undefined) {
+      current.outcome = {
+        kind: 'unavailable',
+        status: 503,
+        type: 'ServiceException',
+        message: 'The execution environment was stopped while the function ran.',
+      };
+      current.invocation.settle(current.outcome);
+    }
+    this.#current = undefined;
+    this.#flushLines();
+    this.#api.close();
+    await rm(this.#temporary, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  snapshot(): EnvironmentSnapshot {
+    const figures = this.processId === undefined ? undefined : processFigures(this.processId);
+    const states = { cold: 'idle', initializing: 'starting', idle: 'idle', busy: 'busy', stopped: 'stopping' } as const;
+    return {
+      functionName: this.version.functionName,
+      version: this.version.version,
+      processId: this.processId,
+      state: states[this.#phase],
+      invocations: this.#invocations,
+      ...figures,
+    };
+  }
+
+  /** Called every 100 ms or so: ends a process that outgrew its memory, as the kernel does on Lambda. */
+  watchMemory(): void {
+    const pid = this.processId;
+    const figures = pid === undefined ? undefined : processFigures(pid);
+    if (figures === undefined) return;
+    this.#maxResidentBytes = Math.max(this.#maxResidentBytes, figures.residentBytes);
+    if (figures.residentBytes > this.version.memorySizeMegabytes * 1_048_576) {
+      this.#memoryExceeded = true;
+      this.#process?.killGroup('SIGKILL');
+    }
+  }
+
+  // Process
+
+  #startProcess(phase: 'init' | 'invoke', limit: number | undefined): Promise<InitFailure | undefined> {
+    this.#ready = false;
+    this.#posted = undefined;
+    this.#memoryExceeded = false;
+    this.#initPhase = phase;
+    this.#initStartedAt = performance.now();
+    const line = this.#system.initStart(phase);
+    if (line !== undefined) this.#logLine(line);
+    return new Promise((resolve) => {
+      this.#initialized = resolve;
+      let plan: LaunchPlan;
+      try {
+        plan = planLaunch(
+          this.version,
+          { task: this.#options.task, layers: this.#options.layers, temporary: this.#temporary },
+          {
+            runtimeApi: this.#api.address,
+            region: this.#options.region,
+            logStream: this.#log.name,
+            initializationType: this.#initializationType,
+            base: this.#options.base,
+          },
+        );
+      } catch (error) {
+        this.#initEnded(entrypointFailure(error));
+        return;
+      }
+      const process = new FunctionProcess(plan, this.#options.task, {
+        output: (chunk) => this.#log.output(chunk),
+        exited: (exit, failure) => this.#exited(process, exit, failure),
+      });
+      this.#process = process;
+      this.#api.reset(process.channel);
+      if (limit !== undefined) {
+        this.#initTimer = setTimeout(() => {
+          this.#endProcess();
+          this.#initEnded({
+            status: 'timeout',
+            errorType: 'Sandbox.Timedout',
+            payload: (requestId) => timeoutPayload(requestId, limit / 1000),
+          });
+        }, limit);
+      }
+    });
+  }
+
+  #initEnded(failure: InitFailure | undefined): void {
+    const initialized = this.#initialized;
+    if (initialized === undefined) return;
+    this.#initialized = undefined;
+    clearTimeout(this.#initTimer);
+    const duration = performance.now() - this.#initStartedAt;
+    if (failure === undefined && this.#initPhase === 'init') this.#initMilliseconds = duration;
+    const line = this.#system.initReport(this.#initPhase, failure ?? { status: 'success' }, duration);
+    if (line !== undefined) this.#logLine(line);
+    initialized(failure);
+  }
+
+  /** Kills what runs; its exit is then nobody's concern. */
+  #endProcess(): void {
+    const process = this.#process;
+    this.#process = undefined;
+    this.#ready = false;
+    process?.killGroup('SIGKILL');
+    this.#api.reset(undefined);
+  }
+
+  #exited(process: FunctionProcess, exit: ProcessExit, failure: Error | undefined): void {
+    if (this.#process !== process) return;
+    this.#process = undefined;
+    this.#ready = false;
+    this.#api.reset(undefined);
+    if (this.#stopped) return;
+    if (this.#initialized !== undefined) {
+      if (failure !== undefined) this.#initEnded(entrypointFailure(failure));
+      else this.#initEnded(this.#postedFailure() ?? exitFailure(exit));
+      return;
+    }
+    const current = this.#current;
+    if (current === undefined) {
+      // It ended between invocations: the next one starts it anew.
+      if (this.#phase === 'idle') this.#phase = 'cold';
+      return;
+    }
+    if (current.outcome === undefined) {
+      current.end = { status: 'failure', errorType: 'Runtime.ExitError' };
+      const reason = this.#memoryExceeded ? 'memory' : 'exit';
+      this.#settle(current, { kind: 'function-error', reason }, exitPayload(current.invocation.requestId, exit));
+    }
+    this.#complete(current);
+  }
+
+  #postedFailure(): InitFailure | undefined {
+    const posted = this.#posted;
+    if (posted === undefined) return undefined;
+    return { status: 'error', errorType: posted.errorType, payload: () => posted.body };
+  }
+
+  #timedOut(): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    // Timers may fire a little early and the timer is shared by all invocations: the clock decides.
+    const left = current.startedAt + this.version.timeoutSeconds * 1000 - performance.now();
+    if (left > 1) {
+      setTimeout(() => this.#current === current && this.#timedOut(), left).unref();
+      return;
+    }
+    this.#endProcess();
+    this.#initEnded({ status: 'timeout', errorType: 'Sandbox.Timedout', payload: () => Buffer.alloc(0) });
+    if (!current.started) this.#start(current);
+    if (current.outcome === undefined) {
+      current.end = { status: 'timeout' };
+      const { requestId } = current.invocation;
+      this.#settle(
+        current,
+        { kind: 'function-error', reason: 'timeout' },
+        timeoutPayload(requestId, this.version.timeoutSeconds),
+      );
+    }
+    this.#complete(current);
+  }
+
+  // What the runtime says
+
+  runtimeNext(): void {
+    this.#ready = true;
+    if (this.#initialized !== undefined) {
+      this.#initEnded(undefined);
+      return;
+    }
+    const current = this.#current;
+    if (current !== undefined && current.outcome !== undefined) this.#complete(current);
+  }
+
+  runtimeResponse(body: Buffer): void {
+    const current = this.#current;
+    if (current === undefined || current.outcome !== undefined) return;
+    this.#ready = false;
+    this.#settle(current, { kind: 'success' }, body);
+  }
+
+  runtimeResponseTooLarge(): void {
+    const current = this.#current;
+    if (current === undefined || current.outcome !== undefined) return;
+    this.#ready = false;
+    current.end = { status: 'error', errorType: 'Function.ResponseSizeTooLarge' };
+    this.#settle(current, { kind: 'function-error', reason: 'response-too-large' }, responseTooLargePayload());
+  }
+
+  runtimeError(errorType: string, body: Buffer): void {
+    const current = this.#current;
+    if (current === undefined || current.outcome !== undefined) return;
+    this.#ready = false;
+    current.end = { status: 'error', errorType };
+    this.#settle(current, { kind: 'function-error', reason: 'error' }, body);
+  }
+
+  runtimeInitError(errorType: string, body: Buffer): void {
+    this.#posted = { errorType, body };
+    const failure = this.#postedFailure();
+    // The process exits by itself; its last lines of log are worth a moment.
+    const process = this.#process;
+    setTimeout(() => {
+      if (this.#process === process && this.#initialized !== undefined) {
+        this.#endProcess();
+        this.#initEnded(failure);
+      }
+    }, 500).unref();
+  }
+
+  runtimeStream(head: { contentType: string }): StreamedResponse {
+    const current = this.#current;
+    const sink = current?.invocation.sink;
+    const limit = sink === undefined ? responsePayloadLimit : streamedPayloadLimit;
+    const pieces: Buffer[] = [];
+    let length = 0;
+    this.#ready = false;
+    sink?.start({ contentType: head.contentType, headers: {} });
+    return {
+      data: (piece) => {
+        length += piece.length;
+        if (length > limit) return;
+        if (sink === undefined) pieces.push(piece);
+        else sink.write(piece);
+      },
+      end: (error) => {
+        if (current === undefined || current !== this.#current || current.outcome !== undefined) return;
+        if (length > limit) {
+          this.runtimeResponseTooLarge();
+        } else if (error !== undefined) {
+          current.end = { status: 'error', errorType: error.errorType };
+          this.#settle(current, { kind: 'function-error', reason: 'error' }, error.body);
+        } else {
+          this.#settle(current, { kind: 'success' }, Buffer.concat(pieces));
+        }
+      },
+    };
+  }
+
+  // The invocation's end
+
+  #start(current: Current): void {
+    current.started = true;
+    const { requestId, invokedFunctionArn, logTail } = current.invocation;
+    if (logTail) {
+      this.#flushLines();
+      this.#log.startTail();
+    }
+    const line = this.#system.start(requestId, invokedFunctionArn);
+    if (line !== undefined) this.#logLine(line);
+  }
+
+  #settle(
+    current: Current,
+    how:
+      | { kind: 'success' }
+      | { kind: 'function-error'; reason: 'error' | 'timeout' | 'exit' | 'memory' | 'response-too-large' | 'init' },
+    payload: Buffer,
+  ): void {
+    const { requestId, logTail } = current.invocation;
+    const durationMilliseconds = performance.now() - current.startedAt;
+    const executedVersion = this.version.version;
+    const outcome: InvokeOutcome =
+      how.kind === 'success'
+        ? { kind: 'success', requestId, executedVersion, payload, durationMilliseconds }
+        : {
+            kind: 'function-error',
+            functionError: 'Unhandled',
+            reason: how.reason,
+            requestId,
+            executedVersion,
+            payload,
+            durationMilliseconds,
+          };
+    current.outcome = outcome;
+    if (functionInvocationChannel.hasSubscribers) {
+      functionInvocationChannel.publish({
+        functionName: this.version.functionName,
+        functionArn: this.version.functionArn,
+        version: executedVersion,
+        outcome,
+        durationMilliseconds,
+        coldStart: current.coldStart,
+      });
+    }
+    // The tail ends with REPORT, which is written once the invocation is complete.
+    if (!logTail) current.invocation.settle(outcome);
+  }
+
+  /** The runtime asked for more, or is gone: END and REPORT, and the environment is free. */
+  #complete(current: Current): void {
+    const outcome = current.outcome;
+    if (outcome === undefined || !('payload' in outcome)) return;
+    this.#current = undefined;
+    if (this.#maxResidentBytes === 0) this.#sampleMemory();
+    const lines = this.#system.end({
+      ...current.end,
+      requestId: outcome.requestId,
+      durationMilliseconds: outcome.durationMilliseconds,
+      initMilliseconds: current.initMilliseconds,
+      maxMemoryMegabytes: Math.ceil(this.#maxResidentBytes / 1_048_576),
+      producedBytes: outcome.payload.length,
+    });
+    for (const line of lines) this.#pendingLines.push(line);
+    if (current.invocation.logTail) {
+      this.#pendingTail = () =>
+        current.invocation.settle({ ...outcome, logTail: this.#log.takeTail() ?? Buffer.alloc(0) });
+    }
+    this.#scheduleFlush();
+    if (this.#stopped) return;
+    this.#phase = this.#ready ? 'idle' : 'cold';
+    this.idleSince = performance.now();
+    this.#owner.idle(this);
+  }
+
+  #sampleMemory(): void {
+    const pid = this.processId;
+    const figures = pid === undefined ? undefined : processFigures(pid);
+    if (figures !== undefined) this.#maxResidentBytes = figures.residentBytes;
+  }
+
+  // Log
+
+  /** A platform line, kept behind END and REPORT of the invocation before where those still wait. */
+  #logLine(line: string): void {
+    if (this.#pendingLines.length > 0) this.#pendingLines.push(line);
+    else this.#log.system(line);
+  }
+
+  /**
+   * What the function wrote before it answered may still be in the pipe, though the answer has been read: the loop reads
+   * both in the same turn. So END and REPORT are written one turn later.
+   */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      this.#flushLines();
+    });
+  }
+
+  #flushLines(): void {
+    const lines = this.#pendingLines;
+    if (lines.length > 0) {
+      this.#pendingLines = [];
+      for (const line of lines) this.#log.system(line);
+    }
+    const tail = this.#pendingTail;
+    this.#pendingTail = undefined;
+    tail?.();
+  }
+}
+
+function entrypointFailure(error: unknown): InitFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  const detail = error instanceof EntrypointError ? message : `fork/exec failed: ${message}`;
+  return {
+    status: 'error',
+    errorType: 'Runtime.InvalidEntrypoint',
+    payload: (requestId) => entrypointPayload(requestId, detail),
+  };
+}
+
+function exitFailure(exit: ProcessExit): InitFailure {
+  return { status: 'error', errorType: 'Runtime.ExitError', payload: (requestId) => exitPayload(requestId, exit) };
+}

@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex, Readable } from 'node:stream';
+import type { ProcessExit } from './error-payloads.ts';
+import type { LaunchPlan } from './launch.ts';
+
+export interface ProcessListener {
+  output(chunk: Buffer): void;
+  /** Called once: the process is gone, or could not be started (`failure`). */
+  exited(exit: ProcessExit, failure: Error | undefined): void;
+}
+
+/**
+ * A function's process, leader of a process group of its own, so that what it forked ends with it. Standard input is
+ * empty; standard output and error go to one listener.
+ */
+export class FunctionProcess {
+  readonly #child: ChildProcess;
+  #gone = false;
+
+  constructor(plan: LaunchPlan, workingDirectory: string, listener: ProcessListener) {
+    this.#child = spawn(plan.command, plan.args, {
+      cwd: workingDirectory,
+      env: plan.environment as NodeJS.ProcessEnv,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', ...(plan.ownRuntime ? (['pipe'] as const) : [])],
+    });
+    const child = this.#child;
+    let exit: ProcessExit | undefined;
+    const report = (failure?: Error): void => {
+      if (this.#gone) return;
+      this.#gone = true;
+      this.killGroup('SIGKILL');
+      listener.exited(exit ?? { code: child.exitCode, signal: child.signalCode }, failure);
+    };
+    child.once('error', (error) => {
+      // 'error' also comes when a signal could not be sent; only a failed start has no process.
+      if (child.pid === undefined) report(error);
+    });
+    child.once('exit', (code, signal) => {
+      exit = { code, signal };
+      // What the process wrote just before its end is still in the pipes: one turn of the loop reads it. Waiting for
+      // 'close' would wait for every forked child that holds a pipe open.
+      setImmediate(() => {
+        report();
+        setImmediate(() => {
+          for (const stream of child.stdio) stream?.destroy();
+        });
+      });
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => listener.output(chunk));
+      stream?.on('error', () => {});
+    }
+  }
+
+  get processId(): number | undefined {
+    return this.#gone ? undefined : this.#child.pid;
+  }
+
+  /** The engine's end of the socket pair at descriptor 3; undefined for runtimes that use the port. */
+  get channel(): Duplex | undefined {
+    return (this.#child.stdio[3] as Duplex | null | undefined) ?? undefined;
+  }
+
+  get outputs(): readonly Readable[] {
+    return [this.#child.stdout, this.#child.stderr].filter((stream) => stream !== null);
+  }
+
+  /** Signals the whole process group; an empty group is no error. */
+  killGroup(signal: NodeJS.Signals): void {
+    const pid = this.#child.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // ESRCH: nobody is left.
+    }
+  }
+}

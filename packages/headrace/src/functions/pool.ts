@@ -1,0 +1,226 @@
+import { availableParallelism } from 'node:os';
+import { toHeadraceError } from '../errors.ts';
+import type { EnvironmentSnapshot, FunctionVersion } from './definition.ts';
+import { Environment, type EnvironmentOptions, type EnvironmentOwner } from './environment.ts';
+import type { Invocation } from './invocation.ts';
+
+export interface PoolOptions {
+  /** Makes the code and layers of the version ready to run; called once, its result kept. */
+  prepare(version: FunctionVersion): Promise<Omit<EnvironmentOptions, 'provisioned'>>;
+  readonly idleTimeoutMilliseconds: number;
+}
+
+/** Environments of one pool that start at the same time: more only take the processors from each other. */
+const startLimit = Math.max(4, 2 * availableParallelism());
+
+/**
+ * The execution environments of one revision of one version. An invocation takes the environment that was used last, or
+ * waits: for one that is being started for it, or for one that becomes free sooner.
+ */
+export class Pool implements EnvironmentOwner {
+  readonly version: FunctionVersion;
+  readonly #options: PoolOptions;
+  readonly #environments = new Set<Environment>();
+  /** Used last at the end. */
+  readonly #idle: Environment[] = [];
+  #waiting: Invocation[] = [];
+  #starting = 0;
+  #provisioned = 0;
+  #retired = false;
+  #prepared: Promise<Omit<EnvironmentOptions, 'provisioned'>> | undefined;
+  readonly #stopping = new Set<Promise<void>>();
+  readonly #changes = new Set<() => void>();
+
+  constructor(version: FunctionVersion, options: PoolOptions) {
+    this.version = version;
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#environments.size;
+  }
+
+  get retired(): boolean {
+    return this.#retired;
+  }
+
+  run(invocation: Invocation): void {
+    const environment = this.#takeIdle();
+    if (environment !== undefined) {
+      environment.run(invocation);
+      return;
+    }
+    this.#waiting.push(invocation);
+    this.#startForWaiting();
+  }
+
+  /** Ends the wait of an invocation whose caller went away; false when it runs already. */
+  forget(invocation: Invocation): boolean {
+    const index = this.#waiting.indexOf(invocation);
+    if (index < 0) return false;
+    this.#waiting.splice(index, 1);
+    return true;
+  }
+
+  /** Environments to have ready even when nobody waits: provisioned concurrency, or warming before a switch. */
+  warm(count: number): void {
+    for (let have = this.#environments.size + this.#starting; have < count; have++) void this.#start(false);
+  }
+
+  provision(count: number): void {
+    this.#provisioned = count;
+    if (this.#retired) return;
+    for (let have = this.#provisionedNow(); have < count; have++) void this.#start(true);
+  }
+
+  /** Resolves once at least `count` environments are there and none is being started. */
+  async warmed(count: number): Promise<void> {
+    while (!this.#retired && (this.#starting > 0 || this.#environments.size < count)) {
+      if (this.#starting === 0) return;
+      await new Promise<void>((resolve) => this.#changes.add(resolve));
+    }
+  }
+
+  idle(environment: Environment): void {
+    if (this.#retired) {
+      this.#end(environment);
+      return;
+    }
+    const next = this.#waiting.shift();
+    if (next !== undefined) environment.run(next);
+    else this.#idle.push(environment);
+  }
+
+  /** Ends environments that have been idle for long, the least recently used first; keeps what is provisioned. */
+  reap(now: number): void {
+    for (const environment of [...this.#idle]) {
+      if (now - environment.idleSince < this.#options.idleTimeoutMilliseconds) return;
+      if (environment.provisioned && this.#provisionedNow() <= this.#provisioned) continue;
+      this.#idle.splice(this.#idle.indexOf(environment), 1);
+      this.#end(environment);
+    }
+  }
+
+  watchMemory(): void {
+    for (const environment of this.#environments) if (environment.phase === 'busy') environment.watchMemory();
+  }
+
+  /** No new invocations: idle environments end now, busy ones with their invocation. Gives back what still waits. */
+  retire(): Invocation[] {
+    this.#retired = true;
+    for (const environment of this.#idle.splice(0)) this.#end(environment);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#changed();
+    return waiting;
+  }
+
+  async stop(): Promise<void> {
+    for (const invocation of this.retire()) {
+      invocation.settle({
+        kind: 'unavailable',
+        status: 503,
+        type: 'ServiceException',
+        message: 'The engine is stopping.',
+      });
+    }
+    for (const environment of [...this.#environments]) this.#end(environment);
+    await Promise.all(this.#stopping);
+  }
+
+  /** Resolves when nothing runs any more in a retired pool. */
+  async drained(): Promise<void> {
+    while (this.#environments.size > 0) await new Promise<void>((resolve) => this.#changes.add(resolve));
+    await Promise.all(this.#stopping);
+  }
+
+  snapshot(): EnvironmentSnapshot[] {
+    return [...this.#environments].map((environment) => environment.snapshot());
+  }
+
+  #provisionedNow(): number {
+    let count = 0;
+    for (const environment of this.#environments) if (environment.provisioned) count++;
+    return count;
+  }
+
+  #takeIdle(): Environment | undefined {
+    const idle = this.#idle;
+    const last = idle.pop();
+    if (last === undefined || last.phase === 'idle') return last;
+    // Its process ended meanwhile: a ready one is better, though any will do.
+    const ready = idle.findLastIndex((environment) => environment.phase === 'idle');
+    if (ready < 0) return last;
+    const [environment] = idle.splice(ready, 1);
+    idle.push(last);
+    return environment;
+  }
+
+  #startForWaiting(): void {
+    while (this.#starting < this.#waiting.length && this.#starting < startLimit) void this.#start(false);
+  }
+
+  async #start(provisioned: boolean): Promise<void> {
+    this.#starting++;
+    let environment: Environment | undefined;
+    try {
+      this.#prepared ??= this.#options.prepare(this.version);
+      const options = await this.#prepared;
+      if (this.#retired) return;
+      environment = new Environment(this.version, { ...options, provisioned }, this);
+      this.#environments.add(environment);
+      const ready = await environment.initialize();
+      if (environment.phase === 'stopped') return;
+      // A failed start is repeated inside of an invocation, which then reports why; without one it is given up.
+      if (ready || this.#waiting.length > 0) this.idle(environment);
+      else this.#end(environment);
+    } catch (error) {
+      if (environment !== undefined) this.#end(environment);
+      this.#prepared = undefined;
+      this.#fail(error);
+    } finally {
+      this.#starting--;
+      this.#changed();
+      if (!this.#retired) this.#startForWaiting();
+    }
+  }
+
+  /** No environment could be made at all (code missing, no file handles): those that wait hear it. */
+  #fail(thrown: unknown): void {
+    const error = toHeadraceError(thrown, 'FUNCTION_UNAVAILABLE');
+    const badCode = error.code === 'FUNCTION_CODE';
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const invocation of waiting) {
+      invocation.settle({
+        kind: 'unavailable',
+        status: badCode || error.code === 'RUNTIME_MISSING' ? 502 : 500,
+        type: badCode
+          ? 'InvalidZipFileException'
+          : error.code === 'RUNTIME_MISSING'
+            ? 'InvalidRuntimeException'
+            : 'ServiceException',
+        message: error.message,
+      });
+    }
+  }
+
+  #end(environment: Environment): void {
+    if (!this.#environments.delete(environment)) return;
+    const stopped = environment.stop().catch(() => {
+      // A temporary folder that cannot be removed is removed at the next start of the engine.
+    });
+    this.#stopping.add(stopped);
+    void stopped.finally(() => {
+      this.#stopping.delete(stopped);
+      this.#changed();
+    });
+    this.#changed();
+  }
+
+  #changed(): void {
+    const changes = [...this.#changes];
+    this.#changes.clear();
+    for (const change of changes) change();
+  }
+}
