@@ -27,6 +27,8 @@ export interface RecordFilter {
   readonly needsKey: boolean;
   /** Whether anything but `key` and `value` is read. */
   readonly needsMetadata: boolean;
+  /** Records so far whose data had another format than a rule for it: JSON for an object rule, a string for a list. */
+  readonly formatMismatches: number;
   /** Whether the record goes to the function. Never throws for any record. */
   matches(record: FilterRecord): boolean;
 }
