@@ -1,7 +1,7 @@
 import { type Attribution, attribute } from './attribution.ts';
 import { chooseKernel } from './engines.ts';
 import { RandomCutForestError } from './errors.ts';
-import { impute } from './imputation.ts';
+import { candidates, impute } from './imputation.ts';
 import type { Kernel } from './kernel.ts';
 import { layoutOf, NONE, TREE } from './layout.ts';
 import { type CompiledOptions, compileOptions, type RandomCutForestOptions } from './options.ts';
@@ -135,6 +135,23 @@ export class RandomCutForest {
   }
 
   /**
+   * Share of the trees whose best explanation of the known coordinates lies, in the missing ones, within these
+   * distances of the record.
+   * @param within one distance for each of `missing`
+   */
+  agreement(record: Point, missing: readonly number[], within: readonly number[]): number {
+    this.take(record);
+    this.prepareQuery();
+    if (!this.isOutputReady) return 0;
+    const { f32, layout } = this.state;
+    const query = layout.queryAt >> 2;
+    const near = candidates(this.state, missing).filter((point) =>
+      missing.every((j, k) => Math.abs(f32[point + j]! - f32[query + j]!) <= within[k]!),
+    );
+    return near.length / layout.trees;
+  }
+
+  /**
    * What the forest would have expected in place of the record: of the block of the shingle with the largest
    * attribution, the coordinates that matter most (at most 5, each a tenth of the block or more) are imputed.
    * Returns the whole point.
@@ -190,6 +207,33 @@ export class RandomCutForest {
       result.set(window.subarray(dimensions - size), step * size);
     }
     return result;
+  }
+
+  /**
+   * Score and attribution of a whole point of `dimensions` numbers, whatever is in the shingle.
+   * @throws RandomCutForestError `INVALID_POINT`
+   */
+  evaluatePoint(point: Point): { score: number; attribution: Attribution } {
+    this.assertLive();
+    const { dimensions } = this.options;
+    if (point.length !== dimensions) {
+      throw new RandomCutForestError(
+        'INVALID_POINT',
+        `the point has ${point.length} numbers; it must have ${dimensions}`,
+      );
+    }
+    const query = this.state.layout.queryAt >> 2;
+    for (let j = 0; j < dimensions; j++) {
+      if (!(Math.abs(point[j]!) < LARGEST)) {
+        throw new RandomCutForestError(
+          'INVALID_POINT',
+          `number ${j} of the point is ${String(point[j])}; it must be finite`,
+        );
+      }
+      this.state.f32[query + j] = point[j]! + 0;
+    }
+    const ready = this.isOutputReady;
+    return { score: ready ? this.scoreQuery() : 0, attribution: attribute(this.state, ready) };
   }
 
   /** The whole state; a forest made of it by {@link fromBytes} goes on with the same scores, bit for bit. */

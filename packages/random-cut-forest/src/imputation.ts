@@ -16,13 +16,7 @@ export function impute(state: ForestState, missing: readonly number[]): Float32A
   const query = layout.queryAt >> 2;
   const result = f32.slice(query, query + layout.dimensions);
   if (missing.length === 0) return result;
-  const isMissing = new Uint8Array(layout.dimensions);
-  for (const j of missing) isMissing[j] = 1;
-  const points: number[] = [];
-  for (let tree = 0; tree < layout.trees; tree++) {
-    const root = state.i32[state.treeAt(tree) + TREE.root]!;
-    points.push(bestLeaf(state, tree, root, 0, isMissing).point);
-  }
+  const points = candidates(state, missing);
   const values = new Float32Array(points.length);
   for (const j of missing) {
     for (let k = 0; k < points.length; k++) values[k] = f32[points[k]! + j]!;
@@ -31,6 +25,16 @@ export function impute(state: ForestState, missing: readonly number[]): Float32A
     result[j] = values.length % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2;
   }
   return result;
+}
+
+/** For each tree the word index of the stored point that explains the known coordinates of the query best. */
+export function candidates(state: ForestState, missing: readonly number[]): number[] {
+  const isMissing = new Uint8Array(state.layout.dimensions);
+  for (const j of missing) isMissing[j] = 1;
+  return Array.from({ length: state.layout.trees }, (_, tree) => {
+    const root = state.i32[state.treeAt(tree) + TREE.root]!;
+    return bestLeaf(state, tree, root, 0, isMissing).point;
+  });
 }
 
 /** Follows the cuts, both ways where the coordinate is missing. As deep as the tree, so recursion is safe. */

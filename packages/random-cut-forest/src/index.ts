@@ -2,3 +2,10 @@ export type { Attribution } from './attribution.ts';
 export { RandomCutForestError, type RandomCutForestErrorCode } from './errors.ts';
 export { type Point, RandomCutForest } from './forest.ts';
 export type { CompiledOptions, RandomCutForestOptions } from './options.ts';
+export {
+  type Correction,
+  ThresholdedForest,
+  type ThresholdedForestOptions,
+  type ThresholdedResult,
+} from './thresholded-forest.ts';
+export type { TransformMethod } from './transform.ts';
