@@ -115,6 +115,8 @@ export interface GroupConsumerOptions {
 
 /** A cluster that consumers can be made on. */
 export interface KafkaCluster {
+  /** `host:port` of the brokers as configured or looked up: what events of MSK mappings carry as `bootstrapServers`. */
+  readonly bootstrapServers?: readonly string[];
   createGroupConsumer(options: GroupConsumerOptions, listener: ConsumerListener): GroupConsumer;
   /** Partitions of a topic; rejects with KAFKA_TOPIC_MISSING, KAFKA_UNREACHABLE... */
   partitionCount(topic: string): Promise<number>;
