@@ -24,6 +24,7 @@ export class Committer {
   readonly #counts: PollerCounts;
   readonly #context: PollerContext;
   readonly #wake: () => void;
+  readonly #onFenced: (lane: Lane) => void;
   readonly #dirty = new Set<Lane>();
   readonly #last = new Map<string, CommittedOffset>();
   #dirtySince = 0;
@@ -31,11 +32,18 @@ export class Committer {
   #notBefore = 0;
   #inFlight: Promise<void> | undefined;
 
-  constructor(uuid: string, counts: PollerCounts, context: PollerContext, wake: () => void) {
+  constructor(
+    uuid: string,
+    counts: PollerCounts,
+    context: PollerContext,
+    wake: () => void,
+    onFenced: (lane: Lane) => void,
+  ) {
     this.#uuid = uuid;
     this.#counts = counts;
     this.#context = context;
     this.#wake = wake;
+    this.#onFenced = onFenced;
   }
 
   /** The last acknowledged offset of every partition that this process had. */
@@ -121,7 +129,11 @@ export class Committer {
       this.#last.set(lane.name, { topic, partition, offset });
       return false;
     }
-    if (result.kind === 'fenced' || lane.tracker.closed) return false;
+    if (lane.tracker.closed) return false;
+    if (result.kind === 'fenced') {
+      this.#onFenced(lane);
+      return false;
+    }
     lane.requestedCommit = -1;
     this.#mark(lane);
     return true;

@@ -9,10 +9,10 @@
  * bytes are signed; a header without a value is an empty list. Writing a batch also closes it: what would grow beyond
  * the limit is not written.
  */
+import { HeaderCursor, RecordCursor } from '@headrace/kafka-records';
 import type { Lane } from './lane.ts';
 import { takeBuffer } from './payload-buffers.ts';
-import { RecordReader } from './record-reader.ts';
-import type { Slice } from './slice.ts';
+import { chunkOf, type Slice } from './slice.ts';
 
 const CLOSING = Buffer.from(']}}');
 const TIMESTAMP = ascii(',"timestamp":');
@@ -84,7 +84,8 @@ export class EventWriter {
   /** Offset of the last record written. */
   lastOffset = 0;
 
-  readonly #reader = new RecordReader();
+  readonly #cursor = new RecordCursor();
+  readonly #headerCursor = new HeaderCursor();
   #out: Buffer = Buffer.alloc(0);
   #position = 0;
   #limit = 0;
@@ -106,22 +107,19 @@ export class EventWriter {
   }
 
   /**
-   * Writes up to `maximum` records of `slice`, from byte `start` on. Afterwards `written` says how many there were;
-   * fewer than asked for and left means that the next one does not fit. Slices of a partition must follow each other.
+   * Writes up to `maximum` records of `slice`. Afterwards `written` says how many there were; fewer than asked for and
+   * there means that the next one does not fit, or cannot be decoded. Slices of a partition must follow each other.
    */
-  append(slice: Slice, start: number, maximum: number): void {
+  append(slice: Slice, maximum: number): void {
     const { lane, held } = slice;
-    const chunk = held.chunk;
-    const bytes = chunk.bytes;
-    const reader = this.#reader.open(chunk, start, slice.end);
-    const timestampType = chunk.timestampType === 'LOG_APPEND_TIME' ? LOG_APPEND_TIME : CREATE_TIME;
+    const cursor = this.#cursor.reset(chunkOf(slice));
+    const timestampType = held.chunk.timestampType === 'LOG_APPEND_TIME' ? LOG_APPEND_TIME : CREATE_TIME;
     this.written = 0;
-    this.writtenEnd = start;
-    let before = this.#position;
+    this.writtenEnd = slice.start;
     try {
-      while (this.written < maximum && reader.next()) {
-        before = this.#position;
-        this.#record(lane, bytes, timestampType);
+      while (this.written < maximum && cursor.next()) {
+        const before = this.#position;
+        this.#record(lane, cursor, timestampType);
         if (this.#position + CLOSING.length > this.#limit) {
           this.#position = before;
           return;
@@ -129,49 +127,46 @@ export class EventWriter {
         this.#partition = lane;
         this.#records++;
         this.written++;
-        this.writtenEnd = reader.position;
-        this.lastOffset = reader.offset;
+        this.writtenEnd = cursor.end;
+        this.lastOffset = cursor.offset;
       }
     } catch (error) {
       // A record that cannot be decoded: what came before it is whole and counts; asked again, it throws.
-      this.#position = before;
       if (this.written === 0) throw error;
     }
   }
 
-  #record(lane: Lane, bytes: Buffer, timestampType: Uint8Array): void {
-    const reader = this.#reader;
-    const { keyLength, valueLength } = reader;
+  #record(lane: Lane, cursor: RecordCursor, timestampType: Uint8Array): void {
+    const { bytes, keyStart, keyEnd, valueStart, valueEnd } = cursor;
     const { head } = lane;
     this.#reserve(
       FIXED_BYTES +
         head.key.length +
         head.record.length +
-        (keyLength > 0 ? keyLength * 1.4 : 0) +
-        (valueLength > 0 ? valueLength * 1.4 : 0) +
-        (reader.recordEnd - reader.headersStart) * 6,
+        (keyEnd - keyStart + valueEnd - valueStart) * 1.4 +
+        (cursor.headersEnd - cursor.headersStart) * 6,
     );
     if (this.#partition !== lane) {
       if (this.#records > 0) this.#copy(NEXT_PARTITION);
       this.#copy(head.key);
     } else this.#out[this.#position++] = 0x2c;
     this.#copy(head.record);
-    this.#number(reader.offset);
+    this.#number(cursor.offset);
     this.#copy(TIMESTAMP);
-    this.#number(reader.timestamp);
+    this.#number(cursor.timestamp);
     this.#copy(timestampType);
-    if (keyLength >= 0) {
+    if (keyStart >= 0) {
       this.#copy(KEY);
-      this.#base64(bytes, reader.keyStart, keyLength);
+      this.#base64(bytes, keyStart, keyEnd - keyStart);
       this.#out[this.#position++] = 0x22;
     }
-    if (valueLength >= 0) {
+    if (valueStart >= 0) {
       this.#copy(VALUE);
-      this.#base64(bytes, reader.valueStart, valueLength);
+      this.#base64(bytes, valueStart, valueEnd - valueStart);
       this.#out[this.#position++] = 0x22;
     }
     this.#copy(HEADERS);
-    if (reader.headerCount > 0) this.#headers(bytes);
+    if (cursor.headerCount > 0) this.#headers(cursor);
     this.#out[this.#position++] = 0x5d;
     this.#out[this.#position++] = 0x7d;
   }
@@ -185,23 +180,23 @@ export class EventWriter {
     return event;
   }
 
-  #headers(bytes: Buffer): void {
-    let first = true;
-    this.#reader.headers((nameStart, nameEnd, valueStart, valueLength) => {
-      const out = this.#out;
-      if (!first) out[this.#position++] = 0x2c;
-      first = false;
+  #headers(cursor: RecordCursor): void {
+    const headers = this.#headerCursor.reset(cursor);
+    const { bytes } = headers;
+    const out = this.#out;
+    for (let index = 0; headers.next(); index++) {
+      if (index > 0) out[this.#position++] = 0x2c;
       out[this.#position++] = 0x7b;
-      this.#name(bytes, nameStart, nameEnd);
+      this.#name(bytes, headers.keyStart, headers.keyEnd);
       out[this.#position++] = 0x3a;
       out[this.#position++] = 0x5b;
-      for (let i = 0; i < valueLength; i++) {
-        if (i > 0) out[this.#position++] = 0x2c;
-        this.#signedByte(bytes[valueStart + i]!);
+      for (let i = headers.valueStart; i < headers.valueEnd; i++) {
+        if (i > headers.valueStart) out[this.#position++] = 0x2c;
+        this.#signedByte(bytes[i]!);
       }
       out[this.#position++] = 0x5d;
       out[this.#position++] = 0x7d;
-    });
+    }
   }
 
   #name(bytes: Buffer, start: number, end: number): void {

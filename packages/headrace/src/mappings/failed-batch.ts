@@ -1,14 +1,15 @@
 /** A batch that the mapping gives up on, as destinations are told of it (spec ESM 10.1). */
+import { RecordCursor } from '@headrace/kafka-records';
 import type { InvokeOutcome } from '../functions/outcome.ts';
 import type { FailedBatch, FailedPartition } from './destinations.ts';
 import { EventWriter, estimatePayload } from './event-writer.ts';
 import type { MappingOptions } from './options.ts';
-import { RecordReader } from './record-reader.ts';
 import type { FailureCondition } from './settlement.ts';
+import { chunkOf } from './slice.ts';
 import type { WorkItem } from './work-item.ts';
 
 const writer = new EventWriter();
-const reader = new RecordReader();
+const cursor = new RecordCursor();
 
 /** `item` has a condition and `options` a destination. `newRequestId` serves records that were never invoked with. */
 export function failedBatch(
@@ -52,7 +53,7 @@ function writeEvent(item: WorkItem, options: MappingOptions): Buffer {
   let bytes = 0;
   for (const slice of item.slices) bytes += slice.end - slice.start;
   writer.begin(options.eventHead, Number.MAX_SAFE_INTEGER, estimatePayload(bytes, item.count));
-  for (const slice of item.slices) writer.append(slice, slice.start, slice.count);
+  for (const slice of item.slices) writer.append(slice, slice.count);
   return writer.finish();
 }
 
@@ -61,15 +62,14 @@ function partitionsOf(item: WorkItem): FailedPartition[] {
     string,
     { topic: string; partition: number; records: FailedPartition['records'][number][] }
   >();
-  for (const { lane, held, start, end } of item.slices) {
+  for (const slice of item.slices) {
+    const { lane } = slice;
     const { topic, partition } = lane.assigned;
     let entry = partitions.get(lane.name);
     if (entry === undefined) partitions.set(lane.name, (entry = { topic, partition, records: [] }));
-    const { bytes } = held.chunk;
-    reader.open(held.chunk, start, end);
-    while (reader.next()) {
-      const { offset, timestamp, keyStart, keyLength } = reader;
-      const key = keyLength < 0 ? null : Buffer.from(bytes.subarray(keyStart, keyStart + keyLength));
+    for (cursor.reset(chunkOf(slice)); cursor.next(); ) {
+      const { offset, timestamp, keyStart, keyEnd, bytes } = cursor;
+      const key = keyStart < 0 ? null : Buffer.from(bytes.subarray(keyStart, keyEnd));
       entry.records.push({ offset, timestamp, key });
     }
   }

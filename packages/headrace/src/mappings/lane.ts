@@ -2,12 +2,12 @@
  * One assigned partition as the poller works on it. A lane lives as long as one assignment; a partition that comes back
  * gets a new lane. Never are two batches with records of one lane in flight: `work` is worked off from its front.
  */
+import { HeaderCursor, RecordCursor } from '@headrace/kafka-records';
 import type { AssignedPartition, RecordChunk, TopicPartition } from '../kafka/contract.ts';
 import { estimatePayload, partitionHead } from './event-writer.ts';
 import { OffsetTracker } from './offset-tracker.ts';
 import type { FilterRecord, RecordFilter } from './options.ts';
-import { RecordReader } from './record-reader.ts';
-import { HeldChunk, type Slice } from './slice.ts';
+import { chunkOf, HeldChunk, type Slice } from './slice.ts';
 import type { WorkItem } from './work-item.ts';
 
 /** A slice that is taken and not in a batch yet; its front moves. Written by the lane alone. */
@@ -20,7 +20,8 @@ interface Pending {
   count: number;
 }
 
-const reader = new RecordReader();
+const cursor = new RecordCursor();
+const headerCursor = new HeaderCursor();
 
 export class Lane {
   readonly assigned: AssignedPartition;
@@ -142,7 +143,7 @@ export class Lane {
   get oldestTimestamp(): number {
     const first = this.#pending[0];
     if (first === undefined) return this.assigned.oldestBufferedTimestamp;
-    return reader.open(first.held.chunk, first.start, first.end).next() ? reader.timestamp : -1;
+    return cursor.reset(chunkOf(first)).next() ? cursor.timestamp : -1;
   }
 
   #takeAll(held: HeldChunk, from: number, taken: Taken): void {
@@ -150,11 +151,8 @@ export class Lane {
     let { start, count } = chunk;
     if (chunk.firstOffset > chunk.baseOffset) {
       // A fetch gives whole batches: what lies below the wanted offset was settled in another life.
-      reader.open(chunk);
-      while (count > 0 && reader.next() && reader.offset < chunk.firstOffset) {
-        start = reader.position;
-        count--;
-      }
+      count = 0;
+      for (cursor.reset(chunk); cursor.next(); count++) if (count === 0) start = cursor.start;
     }
     taken.received += count;
     if (count <= 0) this.tracker.settle(from, chunk.nextOffset);
@@ -163,30 +161,27 @@ export class Lane {
 
   #takeMatching(held: HeldChunk, from: number, filter: RecordFilter, taken: Taken): void {
     const { chunk } = held;
-    reader.open(chunk);
-    const record = new ReaderRecord(this.assigned, chunk);
+    const record = new CursorRecord(this.assigned, chunk);
     let start = chunk.start;
+    let end = chunk.start;
     let count = 0;
     let runFrom = from;
     let tile = from;
-    let end = chunk.start;
-    while (reader.next()) {
-      if (reader.offset < chunk.firstOffset) {
-        start = end = reader.position;
-        continue;
-      }
+    for (cursor.reset(chunk); cursor.next(); ) {
       taken.received++;
       if (filter.matches(record.move(filter))) {
-        if (count++ === 0) runFrom = tile;
+        if (count++ === 0) {
+          runFrom = tile;
+          start = cursor.start;
+        }
+        end = cursor.end;
       } else {
         taken.filtered++;
         if (count > 0) this.#push(held, start, end, count, runFrom, tile);
         count = 0;
-        this.tracker.settle(tile, reader.offset + 1);
-        start = reader.position;
+        this.tracker.settle(tile, cursor.offset + 1);
       }
-      tile = reader.offset + 1;
-      end = reader.position;
+      tile = cursor.offset + 1;
     }
     if (count > 0) this.#push(held, start, end, count, runFrom, chunk.nextOffset);
     else this.tracker.settle(tile, chunk.nextOffset);
@@ -205,8 +200,8 @@ export class Lane {
   }
 }
 
-/** The record that the module's reader stands on, as filters want it. One object a chunk. */
-class ReaderRecord implements FilterRecord {
+/** The record that the module's cursor stands on, as filters want it. One object a chunk. */
+class CursorRecord implements FilterRecord {
   readonly topic: string;
   readonly partition: number;
   readonly timestampType: 'CREATE_TIME' | 'LOG_APPEND_TIME';
@@ -224,22 +219,24 @@ class ReaderRecord implements FilterRecord {
   }
 
   move(filter: RecordFilter): this {
-    const { keyStart, keyLength, valueStart, valueLength } = reader;
-    this.value = valueLength < 0 ? null : this.#bytes.subarray(valueStart, valueStart + valueLength);
-    if (filter.needsKey) this.key = keyLength < 0 ? null : this.#bytes.subarray(keyStart, keyStart + keyLength);
-    this.offset = reader.offset;
-    this.timestamp = reader.timestamp;
+    this.value = this.#part(cursor.valueStart, cursor.valueEnd);
+    if (filter.needsKey) this.key = this.#part(cursor.keyStart, cursor.keyEnd);
+    this.offset = cursor.offset;
+    this.timestamp = cursor.timestamp;
     return this;
   }
 
   headers(): Array<{ key: string; value: Uint8Array | null }> {
     const headers: Array<{ key: string; value: Uint8Array | null }> = [];
-    const bytes = this.#bytes;
-    reader.headers((nameStart, nameEnd, valueStart, valueLength) => {
-      const value = valueLength < 0 ? null : bytes.subarray(valueStart, valueStart + valueLength);
-      headers.push({ key: bytes.toString('utf8', nameStart, nameEnd), value });
-    });
+    for (headerCursor.reset(cursor); headerCursor.next(); ) {
+      const key = this.#bytes.toString('utf8', headerCursor.keyStart, headerCursor.keyEnd);
+      headers.push({ key, value: this.#part(headerCursor.valueStart, headerCursor.valueEnd) });
+    }
     return headers;
+  }
+
+  #part(start: number, end: number): Uint8Array | null {
+    return start < 0 ? null : this.#bytes.subarray(start, end);
   }
 }
 

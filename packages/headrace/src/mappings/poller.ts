@@ -80,7 +80,8 @@ export class Poller implements ConsumerListener {
     this.#spareSince = now;
     this.pollers = options.minimumPollers;
     this.#revokeTimeout = context.revokeTimeoutMilliseconds;
-    this.#committer = new Committer(options.uuid, this.counts, context, () => this.#step());
+    // A fenced commit is the first that a process which was asleep hears of its partition's new owner.
+    this.#committer = new Committer(options.uuid, this.counts, context, this.#step, (lane) => this.#handBack(lane));
   }
 
   /** The consumer that this poller listens to; before its `start`. */
@@ -309,12 +310,8 @@ export class Poller implements ConsumerListener {
       let moved = 0;
       try {
         moved = lane.moveInto(slices, batchSize - count, (slice) => {
-          writer.append(slice, slice.start, slice.count);
-          return {
-            count: writer.written,
-            end: writer.writtenEnd,
-            to: writer.written === slice.count && writer.writtenEnd === slice.end ? slice.to : writer.lastOffset + 1,
-          };
+          writer.append(slice, slice.count);
+          return { count: writer.written, end: writer.writtenEnd, to: writer.lastOffset + 1 };
         });
       } catch (error) {
         this.#break(lane, error);
@@ -352,8 +349,8 @@ export class Poller implements ConsumerListener {
   #oversized(lane: Lane, now: number): void {
     const slices: Slice[] = [];
     lane.moveInto(slices, 1, (slice) => {
-      const single = singleRecords([slice])[0]!.slice;
-      return { count: 1, end: single.end, to: single.to };
+      const single = singleRecords([slice])[0]!;
+      return { count: 1, end: single.slice.end, to: single.offset + 1 };
     });
     lane.queued = false;
     this.#ready.shift();
@@ -380,7 +377,7 @@ export class Poller implements ConsumerListener {
     for (const slice of item.slices) bytes += slice.end - slice.start;
     writer.begin(eventHead, payloadLimitBytes, estimatePayload(bytes, item.count));
     for (const slice of item.slices) {
-      writer.append(slice, slice.start, slice.count);
+      writer.append(slice, slice.count);
       if (writer.written < slice.count) break;
     }
     const fitting = writer.records;

@@ -2,9 +2,8 @@
  * What a batch is made of: stretches of consecutive records inside fetched chunks. No object a record; a stretch knows
  * its bytes and the offsets that it answers for.
  */
-import type { RecordChunk } from '@headrace/kafka-records';
+import { type RecordChunk, RecordCursor } from '@headrace/kafka-records';
 import type { Lane } from './lane.ts';
-import { RecordReader } from './record-reader.ts';
 import type { RecordFacts } from './settlement.ts';
 
 /** A chunk with the number of stretches that still need its bytes; the last one gives the memory back. */
@@ -46,25 +45,46 @@ export interface SingleRecord extends RecordFacts {
   readonly slice: Slice;
 }
 
-const reader = new RecordReader();
+const cursor = new RecordCursor();
+
+/** The records of a slice as a chunk, for a cursor to walk over. The memory stays that of the slice's chunk. */
+export function chunkOf(slice: Pick<Slice, 'held' | 'start' | 'end' | 'count'>): RecordChunk {
+  const { chunk } = slice.held;
+  return {
+    bytes: chunk.bytes,
+    start: slice.start,
+    end: slice.end,
+    count: slice.count,
+    baseOffset: chunk.baseOffset,
+    firstOffset: chunk.firstOffset,
+    nextOffset: chunk.nextOffset,
+    baseTimestamp: chunk.baseTimestamp,
+    maxTimestamp: chunk.maxTimestamp,
+    timestampType: chunk.timestampType,
+    leaderEpoch: chunk.leaderEpoch,
+    release: nothing,
+  };
+}
+
+function nothing(): void {}
 
 /** Takes slices apart, record by record, in order. The parts do not hold the chunk; see `hold`. */
 export function singleRecords(slices: readonly Slice[]): SingleRecord[] {
   const singles: SingleRecord[] = [];
   for (const slice of slices) {
-    reader.open(slice.held.chunk, slice.start, slice.end);
     let from = slice.from;
-    let start = slice.start;
-    for (let i = 1; i <= slice.count && reader.next(); i++) {
-      const to = i === slice.count ? slice.to : reader.offset + 1;
+    let left = slice.count;
+    for (cursor.reset(chunkOf(slice)); left > 0 && cursor.next(); ) {
+      left--;
+      const { offset, timestamp, start, end } = cursor;
+      const to = left === 0 ? slice.to : offset + 1;
       singles.push({
         partition: slice.lane.name,
-        offset: reader.offset,
-        timestamp: reader.timestamp,
-        slice: { lane: slice.lane, held: slice.held, start, end: reader.position, count: 1, from, to },
+        offset,
+        timestamp,
+        slice: { lane: slice.lane, held: slice.held, start, end, count: 1, from, to },
       });
       from = to;
-      start = reader.position;
     }
   }
   return singles;
@@ -96,8 +116,7 @@ export function countRecords(slices: readonly Slice[]): number {
 
 /** Offset, time and key of the first record; only for people and reports. */
 export function firstRecord(slice: Slice): { offset: number; timestamp: number; key: Buffer | null } {
-  reader.open(slice.held.chunk, slice.start, slice.end).next();
-  const { offset, timestamp, keyStart, keyLength } = reader;
-  const bytes = slice.held.chunk.bytes;
-  return { offset, timestamp, key: keyLength < 0 ? null : Buffer.from(bytes.subarray(keyStart, keyStart + keyLength)) };
+  cursor.reset(chunkOf(slice)).next();
+  const { offset, timestamp, keyStart, keyEnd, bytes } = cursor;
+  return { offset, timestamp, key: keyStart < 0 ? null : Buffer.from(bytes.subarray(keyStart, keyEnd)) };
 }
