@@ -258,9 +258,7 @@ for (const file of ['msk-2023.json', 'msk-serverless-2025.json']) {
       >;
     };
     const slices = Object.values(event.records).map((records) => {
-      const [{ topic, partition, offset: baseOffset }] = records as [
-        { topic: string; partition: number; offset: number },
-      ];
+      const { topic, partition, offset: baseOffset } = records[0]!;
       return sliceOf(laneOf(topic, partition), {
         baseOffset,
         records: records.map(({ key, value, timestamp }) => ({
