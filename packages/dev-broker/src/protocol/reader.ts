@@ -61,7 +61,7 @@ export class Reader {
   /** In the form that Kafka prints: 22 characters of URL-safe base64. */
   uuid(): string {
     const start = this.#take(16);
-    return this.bytes.base64urlSlice(start, start + 16);
+    return this.bytes.toString('base64url', start, start + 16);
   }
 
   unsignedVarint(): number {
@@ -78,7 +78,7 @@ export class Reader {
     const length = isCompact ? this.unsignedVarint() - 1 : this.int16();
     if (length < 0) return null;
     const start = this.#take(length);
-    return this.bytes.utf8Slice(start, start + length);
+    return this.bytes.toString('utf8', start, start + length);
   }
 
   /** A view, nothing is copied. */

@@ -1,4 +1,4 @@
-import { ProtocolError, Reader, ZERO_UUID } from './reader.ts';
+import { ProtocolError, type Reader, ZERO_UUID } from './reader.ts';
 import { Writer } from './writer.ts';
 
 /** Record batches as they lie on the wire; several buffers when they come from several segments. */

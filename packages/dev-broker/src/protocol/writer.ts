@@ -102,7 +102,7 @@ export class Writer {
     if (isCompact) this.unsignedVarint(size + 1);
     else this.int16(size);
     const start = this.#reserve(size);
-    this.#bytes.utf8Write(value, start, size);
+    this.#bytes.write(value, start, size, 'utf8');
   }
 
   /** One buffer or several that belong together, such as slices of neighbouring segments. */
