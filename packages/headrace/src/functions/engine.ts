@@ -14,6 +14,7 @@ import type {
 } from './definition.ts';
 import { requestPayloadLimit } from './error-payloads.ts';
 import type { Invocation } from './invocation.ts';
+import { LogFiles } from './log-files.ts';
 import type { InvokeOptions, InvokeOutcome } from './outcome.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 import { newTraceHeader, parseClientContext } from './request-fields.ts';
@@ -40,6 +41,7 @@ class Engine implements FunctionEngine {
   readonly #functions = new Map<string, Map<string, VersionPools>>();
   readonly #retired = new Set<Pool>();
   #code: CodeStore | undefined;
+  #logs: LogFiles | undefined;
   #directory = '';
   #temporaryDirectory: string | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -59,6 +61,7 @@ class Engine implements FunctionEngine {
     }
     this.#directory = this.#temporaryDirectory ?? join(this.#options.dataDirectory!, 'functions');
     this.#code = new CodeStore(join(this.#directory, 'code'));
+    this.#logs = new LogFiles(join(this.#options.dataDirectory ?? this.#directory, 'logs'));
     // What a crash left behind: folders of environments that are long gone.
     await rm(join(this.#directory, 'tmp'), { recursive: true, force: true });
     await this.#code.start();
@@ -197,6 +200,7 @@ class Engine implements FunctionEngine {
     this.#each((pool) => stops.push(pool.stop()));
     await Promise.all(stops);
     this.#functions.clear();
+    await this.#logs?.flush();
     if (this.#temporaryDirectory !== undefined) await rm(this.#temporaryDirectory, { recursive: true, force: true });
   }
 
@@ -242,7 +246,7 @@ class Engine implements FunctionEngine {
         temporaryRoot: join(this.#directory, 'tmp'),
         region: this.#options.region,
         base: this.#options.baseEnvironment(each),
-        logs: undefined,
+        logs: this.#logs,
       }),
     };
     return new Pool(version, poolOptions);
