@@ -37,7 +37,7 @@ export interface AssignedPartition extends TopicPartition {
   /**
    * The next chunk in offset order, or undefined when nothing is buffered. Control records and aborted transactions are
    * already skipped; a chunk may hold no record and only move the position. The taker owns it until `chunk.release()`,
-   * which gives its memory back to the fetcher.
+   * which gives its memory back to the fetcher. Nothing comes any more once the partition is being revoked.
    */
   take(): RecordChunk | undefined;
   /** Stops fetching of this partition alone; what is buffered stays. */
