@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { toHeadraceError } from '../errors.ts';
+import { functionInvocationChannel } from '../telemetry/channels.ts';
+import { AwsBackend } from './backends/aws.ts';
+import type { Backend } from './backends/backend.ts';
+import { HttpBackend } from './backends/http.ts';
 import { CodeStore } from './code-store.ts';
 import { Concurrency } from './concurrency.ts';
 import type {
@@ -42,6 +45,8 @@ class Engine implements FunctionEngine {
   readonly #retired = new Set<Pool>();
   #code: CodeStore | undefined;
   #logs: LogFiles | undefined;
+  #http: Backend | undefined;
+  #aws: Backend | undefined;
   #directory = '';
   #temporaryDirectory: string | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -131,14 +136,15 @@ class Engine implements FunctionEngine {
           resolve(outcome);
         },
       };
-      const pool = this.#pool(version);
+      const backend = this.#backend(version);
+      const pool = backend === undefined ? this.#pool(version) : undefined;
       const signal = options?.signal;
       if (signal !== undefined) {
         const abort = (): void => {
           if (settled) return;
           settled = true;
           // Still waiting for an environment: it need not run at all.
-          if (pool.forget(invocation)) give();
+          if (pool?.forget(invocation) === true) give();
           resolve(unavailable('The caller ended the wait.'));
         };
         if (signal.aborted) {
@@ -154,7 +160,8 @@ class Engine implements FunctionEngine {
           settle(outcome);
         };
       }
-      pool.run(invocation);
+      if (pool !== undefined) pool.run(invocation);
+      else void backend!.invoke(invocation).then((outcome) => this.#backendEnded(invocation, outcome));
     });
   }
 
@@ -200,6 +207,8 @@ class Engine implements FunctionEngine {
     this.#each((pool) => stops.push(pool.stop()));
     await Promise.all(stops);
     this.#functions.clear();
+    this.#http?.close();
+    this.#aws?.close();
     await this.#logs?.flush();
     if (this.#temporaryDirectory !== undefined) await rm(this.#temporaryDirectory, { recursive: true, force: true });
   }
@@ -235,6 +244,28 @@ class Engine implements FunctionEngine {
       this.#replace(pools, version);
     }
     return pools.current;
+  }
+
+  #backend(version: FunctionVersion): Backend | undefined {
+    if (version.code.kind === 'http') return (this.#http ??= new HttpBackend());
+    if (version.code.kind === 'aws') return (this.#aws ??= new AwsBackend());
+    return undefined;
+  }
+
+  #backendEnded(invocation: Invocation, outcome: InvokeOutcome): void {
+    if (functionInvocationChannel.hasSubscribers) {
+      const { functionName, functionArn, version } = invocation.version;
+      const durationMilliseconds = 'durationMilliseconds' in outcome ? outcome.durationMilliseconds : 0;
+      functionInvocationChannel.publish({
+        functionName,
+        functionArn,
+        version,
+        outcome,
+        durationMilliseconds,
+        coldStart: false,
+      });
+    }
+    invocation.settle(outcome);
   }
 
   #newPool(version: FunctionVersion): Pool {
@@ -286,8 +317,3 @@ const unavailable = (message: string): InvokeOutcome => ({
   type: 'ServiceException',
   message,
 });
-
-/** Any failure as an outcome: `invoke` never rejects. */
-export function unavailableOf(thrown: unknown): InvokeOutcome {
-  return unavailable(toHeadraceError(thrown, 'FUNCTION_UNAVAILABLE').message);
-}
