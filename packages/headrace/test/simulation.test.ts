@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import test from 'node:test';
 import { testSeed } from '@headrace/testing';
+import { mutations } from './simulation/mutations.ts';
 import { runSeed } from './simulation/world.ts';
 
-const RUNS = 2000;
+const RUNS = 1000;
 
 test('in a simulated world of faults nothing is lost, order is kept and every record has one fate', async () => {
   const first = testSeed() % 2 ** 31;
@@ -21,3 +24,14 @@ test('a seed replays exactly', async () => {
     assert.deepEqual(two.trace, one.trace);
   }
 });
+
+for (const { name } of mutations) {
+  test(`the checkers catch a planted bug: ${name}`, () => {
+    const main = join(import.meta.dirname, 'simulation/main.ts');
+    const args = ['--disable-warning=ExperimentalWarning', main, '--json', '--runs', '10000', '--seed', '1'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...args, '--mutation', name], { encoding: 'utf8' });
+    assert.equal(status, 1, `${stdout}${stderr}`);
+    const { violation } = JSON.parse(stdout) as { violation: string };
+    assert.ok(violation.length > 0);
+  });
+}

@@ -2,18 +2,13 @@
  * One mapping while it polls: its cluster, its group member, its poller, and what is said about it. Made when a mapping
  * is enabled, gone when it is disabled; the supervisor owns it.
  */
-import { type HeadraceError, toHeadraceError } from '../errors.ts';
+import { HeadraceError, toHeadraceError } from '../errors.ts';
 import type { GroupConsumer, KafkaCluster } from '../kafka/contract.ts';
 import { mappingStatusChannel, mappingWarningChannel } from '../telemetry/channels.ts';
 import type { CommittedOffset } from './committer.ts';
 import type { MappingDefinition } from './definition.ts';
-import {
-  compileMapping,
-  type EngineOptions,
-  type MappingOptions,
-  type RecordFilter,
-  startingPosition,
-} from './options.ts';
+import { compileFilterCriteria, InvalidFilterError } from './filter.ts';
+import { compileMapping, type EngineOptions, type MappingOptions, startingPosition } from './options.ts';
 import { Poller } from './poller.ts';
 import type { PollerContext, PollerObserver } from './poller-context.ts';
 import type { FailureCondition } from './settlement.ts';
@@ -30,10 +25,11 @@ import {
 /** How long a failed resolution of a cluster waits before the next. */
 const RESOLVE_AGAIN_MILLISECONDS = 5000;
 const MOST_WARNINGS = 50;
+/** How many are allowed is for the API to say; here the raised quota holds. */
+const MOST_FILTERS = 10;
 
 export interface ActiveMappingContext extends Omit<PollerContext, 'observer'> {
   readonly clusters: (definition: MappingDefinition) => Promise<KafkaCluster>;
-  readonly compileFilter: (definition: MappingDefinition) => RecordFilter | undefined;
   readonly engine: EngineOptions;
 }
 
@@ -129,7 +125,7 @@ export class ActiveMapping {
       poller.attach(this.#consumer);
       this.#consumer.start();
     } catch (error) {
-      this.#observer.source(toHeadraceError(error));
+      this.#observer.source(startError(error));
       if (!this.#closing) {
         this.#timer = this.#context.clock.setTimeout(() => void this.#start(), RESOLVE_AGAIN_MILLISECONDS);
       }
@@ -137,8 +133,8 @@ export class ActiveMapping {
   }
 
   #compile(bootstrapServers: readonly string[]): MappingOptions {
-    const { compileFilter, engine } = this.#context;
-    const filter = compileFilter(this.#definition);
+    const { engine } = this.#context;
+    const filter = compileFilterCriteria(this.#definition.filterCriteria, { maximumFilters: MOST_FILTERS });
     for (const warning of filter?.warnings ?? []) this.#observer.warning(`filter ${warning}`, warning);
     return compileMapping(this.#definition, bootstrapServers, filter, engine);
   }
@@ -192,6 +188,11 @@ export class ActiveMapping {
     this.#warnings.set(key, text);
     mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
   }
+}
+
+function startError(error: unknown): HeadraceError {
+  if (!(error instanceof InvalidFilterError)) return toHeadraceError(error);
+  return new HeadraceError('CONFIGURATION', `${error.message} ${error.detail}`, { cause: error });
 }
 
 /** An answer made for an HTTP integration that reports a failure; nobody reads it here. */

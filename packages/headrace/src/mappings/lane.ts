@@ -5,8 +5,8 @@
 import { HeaderCursor, RecordCursor } from '@headrace/kafka-records';
 import type { AssignedPartition, RecordChunk, TopicPartition } from '../kafka/contract.ts';
 import { estimatePayload, partitionHead } from './event-writer.ts';
+import type { FilterRecord, RecordFilter } from './filter-record.ts';
 import { OffsetTracker } from './offset-tracker.ts';
-import type { FilterRecord, RecordFilter } from './options.ts';
 import { chunkOf, HeldChunk, type Slice } from './slice.ts';
 import type { WorkItem } from './work-item.ts';
 

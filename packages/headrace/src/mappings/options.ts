@@ -3,28 +3,8 @@ import type { StartingPosition } from '../kafka/contract.ts';
 import { DEFAULT_WINDOW_MILLISECONDS, PAYLOAD_LIMIT_BYTES } from './batching.ts';
 import type { MappingDefinition } from './definition.ts';
 import { eventHead } from './event-writer.ts';
+import type { RecordFilter } from './filter-record.ts';
 import { type Backoff, retryLimit, type SettlementRules } from './settlement.ts';
-
-/** A record as the filter sees it: one object a mapping, moved from record to record. */
-export interface FilterRecord {
-  topic: string;
-  partition: number;
-  offset: number;
-  timestamp: number;
-  timestampType: 'CREATE_TIME' | 'LOG_APPEND_TIME';
-  key: Uint8Array | null;
-  value: Uint8Array | null;
-  headers(): Array<{ key: string; value: Uint8Array | null }>;
-}
-
-/** The mapping's `FilterCriteria`, compiled. */
-export interface RecordFilter {
-  readonly warnings: readonly string[];
-  readonly needsKey: boolean;
-  readonly needsMetadata: boolean;
-  /** Whether the record goes to the function. Never throws. */
-  matches(record: FilterRecord): boolean;
-}
 
 export interface MappingOptions {
   readonly definition: MappingDefinition;

@@ -18,7 +18,7 @@ import {
 } from './definition.ts';
 import type { Destinations } from './destinations.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { type EngineOptions, needsNewConsumer, type RecordFilter } from './options.ts';
+import { type EngineOptions, needsNewConsumer } from './options.ts';
 import { PollerCounts } from './poller-counts.ts';
 import { partitionSnapshot } from './snapshot.ts';
 import { NO_RECORDS_PROCESSED, USER_INITIATED } from './status.ts';
@@ -38,7 +38,6 @@ export interface SupervisorOptions extends EngineOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly destinations?: Destinations;
-  readonly compileFilter?: (definition: MappingDefinition) => RecordFilter | undefined;
   /** Seconds; undefined where the function is not known. */
   readonly functionTimeout?: (functionArn: string) => number | undefined;
 }
@@ -72,7 +71,6 @@ class Supervisor implements MappingSupervisor {
       clock,
       random,
       destinations,
-      compileFilter: options.compileFilter ?? (() => undefined),
       engine: options,
       memory: new MemoryBudget(options.memoryLimitBytes ?? 128 * 1024 * 1024),
       commitIntervalMilliseconds: options.commitIntervalMilliseconds ?? 100,

@@ -4,6 +4,9 @@ import type { Scenario } from './scenario.ts';
 import type { SimulatedConsumer, SimulatedPartition } from './simulated-kafka.ts';
 import type { SimulatedLog } from './simulated-log.ts';
 
+/** The world's stops drain at least so long (ms); rebalances longer. */
+export const SHORTEST_DRAIN = 5000;
+
 export class Violation extends Error {
   override readonly name = 'Violation';
 }
@@ -104,12 +107,14 @@ export class Checker {
     if (this.commitsMayFail() || this.#now() - life.zombieSince <= untilFenced) this.allowedDuplicates++;
   }
 
-  left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean): void {
+  left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean, waited: number): void {
     const life = this.#lives.get(key(consumer.processId, partition));
     if (life === undefined || life.partition !== partition) return;
     this.#lives.delete(key(consumer.processId, partition));
     const committed = this.committed.get(nameOf(partition)) ?? 0;
     if (life.expelledAt < 0) this.#allowOpen(life);
+    if (clean && life.inFlight > 0 && waited < SHORTEST_DRAIN)
+      throw new Violation(`${nameOf(partition)} was given back after ${waited} ms with an invocation in flight`);
     if (clean && life.inFlight === 0 && !this.commitsMayFail()) {
       for (const offset of life.resolved) {
         if (offset < committed) continue;
@@ -291,9 +296,10 @@ export class Checker {
     }
   }
 
+  /** The first record that is not known to be settled; what may have been dropped is not known. */
   #firstUnresolved(life: Life): number | undefined {
     for (const { offset, value } of life.partition.log.records) {
-      if (offset < life.partition.startOffset || this.#isResolved(life, offset, value)) continue;
+      if (offset < life.partition.startOffset || !this.#isPassing(value) || life.resolved.has(offset)) continue;
       return offset;
     }
     return undefined;

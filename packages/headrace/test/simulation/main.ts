@@ -1,22 +1,25 @@
 // npm run simulate -- --runs N [--seed S]: runs the engine's poller against a simulated world, N times.
 import { parseArgs } from 'node:util';
-import { runSeed } from './world.ts';
+import { mutations, plant } from './mutations.ts';
 
 const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '1000' },
     seed: { type: 'string' },
+    mutation: { type: 'string' },
     json: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
-  console.log(`usage: npm run simulate -- [--runs N] [--seed S] [--trace] [--json]
+  console.log(`usage: npm run simulate -- [--runs N] [--seed S] [--trace] [--json] [--mutation NAME]
 
 Runs the poller, the offset tracker, the settlement and the supervisor against a simulated world: virtual clock, seeded
 faults, crashes, rebalances. Seed S is the first; the runs take S, S+1, ... A failing seed fails again every time:
-    npm run simulate -- --runs 1 --seed S --trace`);
+    npm run simulate -- --runs 1 --seed S --trace
+
+--mutation plants a bug in the engine first, to see that it is caught: ${mutations.map(({ name }) => name).join(', ')}.`);
   process.exit(0);
 }
 const runs = Number(values.runs);
@@ -25,6 +28,10 @@ if (!Number.isSafeInteger(runs) || runs < 1 || !Number.isSafeInteger(first)) {
   console.error('--runs must be a whole number from 1 on, --seed a whole number');
   process.exit(2);
 }
+
+// Planted before the engine is loaded.
+if (values.mutation !== undefined) plant(values.mutation);
+const { runSeed } = await import('./world.ts');
 
 const begin = performance.now();
 let events = 0;

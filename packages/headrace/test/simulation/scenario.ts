@@ -41,6 +41,7 @@ export function drawScenario(random: SeededRandom): Scenario {
   const maximumRetryAttempts = random.pick([-1, -1, 0, 1, 3]);
   const maximumRecordAgeInSeconds = random.pick([-1, -1, -1, 60]);
   const givesUp = hasDestination || maximumRetryAttempts >= 0;
+  const filter = random.chance(0.3);
   const window = random.pick([0, 0, undefined, 1]);
   const definition: MappingDefinition = {
     uuid: '00000000-0000-4000-8000-000000000001',
@@ -57,6 +58,9 @@ export function drawScenario(random: SeededRandom): Scenario {
     ...(window === undefined ? {} : { maximumBatchingWindowInSeconds: window }),
     ...(random.chance(0.4) ? { functionResponseTypes: ['ReportBatchItemFailures'] as const } : {}),
     ...(hasDestination ? { onFailureDestination: 'arn:aws:sqs:us-east-1:000000000000:failed' } : {}),
+    ...(filter
+      ? { filterCriteria: { Filters: [{ Pattern: '{"value":[{"anything-but":{"prefix":"unwanted"}}]}' }] } }
+      : {}),
     ...(random.chance(0.3) ? { provisionedPollerConfig: { MinimumPollers: 1, MaximumPollers: 3 } } : {}),
   };
   return {
@@ -72,7 +76,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     reconfigurations: random.pick([0, 0, 2]),
     commitFailure: maybe(0.3, 0.3),
     delay: random.pick([0, 5, 50]),
-    filter: random.chance(0.3),
+    filter,
     poison: maybe(0.4, 0.1),
     poisonForEver: givesUp && random.chance(0.7),
     functionError: maybe(0.4, 0.3),

@@ -29,8 +29,8 @@ export interface KafkaFaults {
 export interface KafkaWatcher {
   created(consumer: SimulatedConsumer): void;
   committed(consumer: SimulatedConsumer, log: SimulatedLog, offset: number, before: number): void;
-  /** A partition leaves a member; `clean` when the member agreed. */
-  left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean): void;
+  /** A partition leaves a member; `clean` when the member agreed, after so many milliseconds. */
+  left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean, waited: number): void;
   assigned(consumer: SimulatedConsumer, partition: SimulatedPartition): void;
   /** The partition is another member's from now on, whether this one knows it or not. */
   expelled(consumer: SimulatedConsumer, partition: SimulatedPartition): void;
@@ -280,7 +280,7 @@ export class SimulatedConsumer implements GroupConsumer {
   /** The process died: nobody says goodbye, the group notices after the session timeout. */
   die(): void {
     this.#kafka.clock.setTimeout(() => this.#group.expel(this), SESSION_TIMEOUT);
-    for (const partition of this.#assigned.values()) this.#kafka.watcher.left(this, partition, false);
+    for (const partition of this.#assigned.values()) this.#kafka.watcher.left(this, partition, false, 0);
   }
 
   /** Heartbeats stop for longer than the session, then go on: a zombie for a while. */
@@ -321,9 +321,10 @@ export class SimulatedConsumer implements GroupConsumer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const partitions = [...this.#assigned.values()];
+    const begin = this.#kafka.clock.now();
     await this.#listener.onRevoking(partitions);
     if (!this.#isAlive()) return;
-    for (const partition of partitions) this.#drop(partition, true);
+    for (const partition of partitions) this.#drop(partition, true, this.#kafka.clock.now() - begin);
     this.#group.leave(this);
   }
 
@@ -347,8 +348,9 @@ export class SimulatedConsumer implements GroupConsumer {
     const partition = this.#assigned.get(log);
     if (partition === undefined) return;
     if (!this.#isAlive()) return new Promise(() => {});
+    const begin = this.#kafka.clock.now();
     await this.#listener.onRevoking([partition]);
-    if (this.#isAlive()) this.#drop(partition, true);
+    if (this.#isAlive()) this.#drop(partition, true, this.#kafka.clock.now() - begin);
   }
 
   lose(log: SimulatedLog): void {
@@ -370,11 +372,11 @@ export class SimulatedConsumer implements GroupConsumer {
     this.#listener.onLost(partitions);
   }
 
-  #drop(partition: SimulatedPartition, clean: boolean): void {
+  #drop(partition: SimulatedPartition, clean: boolean, waited = 0): void {
     if (this.#assigned.get(partition.log) !== partition) return;
     this.#assigned.delete(partition.log);
     partition.discard();
-    this.#kafka.watcher.left(this, partition, clean);
+    this.#kafka.watcher.left(this, partition, clean, waited);
   }
 
   #commitOne(commit: OffsetCommit): CommitResult {

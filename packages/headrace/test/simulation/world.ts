@@ -4,9 +4,8 @@ import { HeadraceError } from '../../src/errors.ts';
 import type { Invoke, InvokeOutcome } from '../../src/functions/outcome.ts';
 import type { MappingStore, MappingSupervisor, StoredMapping } from '../../src/mappings/definition.ts';
 import type { Destinations } from '../../src/mappings/destinations.ts';
-import type { RecordFilter } from '../../src/mappings/options.ts';
 import { createMappingSupervisor } from '../../src/mappings/supervisor.ts';
-import { Checker, Violation, type WatchedInvocation } from './checker.ts';
+import { Checker, SHORTEST_DRAIN, Violation, type WatchedInvocation } from './checker.ts';
 import { drawScenario, type Scenario } from './scenario.ts';
 import { type SimulatedConsumer, SimulatedKafka } from './simulated-kafka.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -90,10 +89,10 @@ class World {
         this.#log(`process ${consumer.processId} is thrown out of ${partition.topic}-${partition.partition}`);
         this.#checker.expelled(consumer, partition);
       },
-      left: (consumer, partition, clean) => {
+      left: (consumer, partition, clean, waited) => {
         const how = clean ? 'gives back' : 'loses';
         this.#log(`process ${consumer.processId} ${how} ${partition.topic}-${partition.partition}`);
-        this.#guard(() => this.#checker.left(consumer, partition, clean));
+        this.#guard(() => this.#checker.left(consumer, partition, clean, waited));
       },
       committed: (consumer, log, offset, before) => {
         this.#log(`process ${consumer.processId} commits ${log.topic}-${log.partition} ${offset}`);
@@ -243,7 +242,7 @@ class World {
       else {
         const process = random.pick(alive());
         this.#log(`process ${process.id} stops`);
-        void process.supervisor.stop({ drainTimeoutMilliseconds: 5000 }).then(() => {
+        void process.supervisor.stop({ drainTimeoutMilliseconds: SHORTEST_DRAIN }).then(() => {
           process.isAlive = false;
         });
       }
@@ -282,7 +281,6 @@ class World {
         clock: this.#clock.forProcess(isAlive),
         random: () => random.next(),
         destinations,
-        compileFilter: () => (this.#scenario.filter ? wantedOnly : undefined),
         backoff: { initialMilliseconds: 100, maximumMilliseconds: 2000 },
         payloadLimitBytes: this.#scenario.payloadLimitBytes,
       });
@@ -431,13 +429,6 @@ class World {
     this.#trace.push(`${((this.#clock.now() - this.#begin) / 1000).toFixed(3).padStart(9)} ${line}`);
   }
 }
-
-const wantedOnly: RecordFilter = {
-  warnings: [],
-  needsKey: false,
-  needsMetadata: false,
-  matches: (record) => !Buffer.from(record.value ?? []).includes('unwanted'),
-};
 
 function poisonOf(payload: Buffer): { name: string; offset: number }[] {
   const event = JSON.parse(payload.toString()) as { records: Record<string, { offset: number; value: string }[]> };
