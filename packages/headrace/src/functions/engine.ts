@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { functionInvocationChannel } from '../telemetry/channels.ts';
-import { AwsBackend } from './backends/aws.ts';
-import type { Backend } from './backends/backend.ts';
-import { HttpBackend } from './backends/http.ts';
+import { toHeadraceError } from '../errors.ts';
 import { CodeStore } from './code-store.ts';
 import { Concurrency } from './concurrency.ts';
 import type {
@@ -17,7 +14,6 @@ import type {
 } from './definition.ts';
 import { requestPayloadLimit } from './error-payloads.ts';
 import type { Invocation } from './invocation.ts';
-import { LogFiles } from './log-files.ts';
 import type { InvokeOptions, InvokeOutcome } from './outcome.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 import { newTraceHeader, parseClientContext } from './request-fields.ts';
@@ -44,9 +40,6 @@ class Engine implements FunctionEngine {
   readonly #functions = new Map<string, Map<string, VersionPools>>();
   readonly #retired = new Set<Pool>();
   #code: CodeStore | undefined;
-  #logs: LogFiles | undefined;
-  #http: Backend | undefined;
-  #aws: Backend | undefined;
   #directory = '';
   #temporaryDirectory: string | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -66,7 +59,6 @@ class Engine implements FunctionEngine {
     }
     this.#directory = this.#temporaryDirectory ?? join(this.#options.dataDirectory!, 'functions');
     this.#code = new CodeStore(join(this.#directory, 'code'));
-    this.#logs = new LogFiles(join(this.#options.dataDirectory ?? this.#directory, 'logs'));
     // What a crash left behind: folders of environments that are long gone.
     await rm(join(this.#directory, 'tmp'), { recursive: true, force: true });
     await this.#code.start();
@@ -136,15 +128,14 @@ class Engine implements FunctionEngine {
           resolve(outcome);
         },
       };
-      const backend = this.#backend(version);
-      const pool = backend === undefined ? this.#pool(version) : undefined;
+      const pool = this.#pool(version);
       const signal = options?.signal;
       if (signal !== undefined) {
         const abort = (): void => {
           if (settled) return;
           settled = true;
           // Still waiting for an environment: it need not run at all.
-          if (pool?.forget(invocation) === true) give();
+          if (pool.forget(invocation)) give();
           resolve(unavailable('The caller ended the wait.'));
         };
         if (signal.aborted) {
@@ -160,8 +151,7 @@ class Engine implements FunctionEngine {
           settle(outcome);
         };
       }
-      if (pool !== undefined) pool.run(invocation);
-      else void backend!.invoke(invocation).then((outcome) => this.#backendEnded(invocation, outcome));
+      pool.run(invocation);
     });
   }
 
@@ -207,9 +197,6 @@ class Engine implements FunctionEngine {
     this.#each((pool) => stops.push(pool.stop()));
     await Promise.all(stops);
     this.#functions.clear();
-    this.#http?.close();
-    this.#aws?.close();
-    await this.#logs?.flush();
     if (this.#temporaryDirectory !== undefined) await rm(this.#temporaryDirectory, { recursive: true, force: true });
   }
 
@@ -246,28 +233,6 @@ class Engine implements FunctionEngine {
     return pools.current;
   }
 
-  #backend(version: FunctionVersion): Backend | undefined {
-    if (version.code.kind === 'http') return (this.#http ??= new HttpBackend());
-    if (version.code.kind === 'aws') return (this.#aws ??= new AwsBackend());
-    return undefined;
-  }
-
-  #backendEnded(invocation: Invocation, outcome: InvokeOutcome): void {
-    if (functionInvocationChannel.hasSubscribers) {
-      const { functionName, functionArn, version } = invocation.version;
-      const durationMilliseconds = 'durationMilliseconds' in outcome ? outcome.durationMilliseconds : 0;
-      functionInvocationChannel.publish({
-        functionName,
-        functionArn,
-        version,
-        outcome,
-        durationMilliseconds,
-        coldStart: false,
-      });
-    }
-    invocation.settle(outcome);
-  }
-
   #newPool(version: FunctionVersion): Pool {
     const code = this.#code!;
     const poolOptions: PoolOptions = {
@@ -277,7 +242,7 @@ class Engine implements FunctionEngine {
         temporaryRoot: join(this.#directory, 'tmp'),
         region: this.#options.region,
         base: this.#options.baseEnvironment(each),
-        logs: this.#logs,
+        logs: undefined,
       }),
     };
     return new Pool(version, poolOptions);
@@ -317,3 +282,8 @@ const unavailable = (message: string): InvokeOutcome => ({
   type: 'ServiceException',
   message,
 });
+
+/** Any failure as an outcome: `invoke` never rejects. */
+export function unavailableOf(thrown: unknown): InvokeOutcome {
+  return unavailable(toHeadraceError(thrown, 'FUNCTION_UNAVAILABLE').message);
+}

@@ -2,14 +2,7 @@ import { functionLogChannel } from '../telemetry/channels.ts';
 
 /** Keeps the lines of functions' logs; the files in the data directory implement it. */
 export interface LogSink {
-  open(logGroup: string, logStream: string): LogWriter;
-}
-
-export interface LogWriter {
-  /** `timestamp`: milliseconds of the Unix epoch. The line may hold line ends. */
-  append(timestamp: number, line: string): void;
-  /** Nothing more will come. */
-  end(): void;
+  append(logGroup: string, logStream: string, timestamp: number, line: string): void;
 }
 
 /** `X-Amz-Log-Result` holds the last 4 KB. */
@@ -26,7 +19,8 @@ const bytesPerSecond = 8 * 1_048_576;
 export class LogStream {
   readonly name: string;
   readonly #functionName: string;
-  readonly #writer: LogWriter | undefined;
+  readonly #logGroup: string;
+  readonly #sink: LogSink | undefined;
   readonly #json: boolean;
   #partial = '';
   #decoder = new TextDecoder();
@@ -38,8 +32,9 @@ export class LogStream {
 
   constructor(functionName: string, logGroup: string, name: string, json: boolean, sink: LogSink | undefined) {
     this.#functionName = functionName;
+    this.#logGroup = logGroup;
     this.#json = json;
-    this.#writer = sink?.open(logGroup, name);
+    this.#sink = sink;
     this.name = name;
   }
 
@@ -79,12 +74,6 @@ export class LogStream {
       this.#line(partial);
     }
     this.#emit(line);
-  }
-
-  end(): void {
-    if (this.#partial !== '') this.#line(this.#partial);
-    this.#partial = '';
-    this.#writer?.end();
   }
 
   startTail(): void {
@@ -132,7 +121,7 @@ export class LogStream {
         this.#tail.splice(0, 2);
       }
     }
-    this.#writer?.append(timestamp, line);
+    this.#sink?.append(this.#logGroup, this.name, timestamp, line);
     if (functionLogChannel.hasSubscribers) {
       functionLogChannel.publish({ functionName: this.#functionName, logStream: this.name, line, timestamp });
     }

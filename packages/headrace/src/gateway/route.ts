@@ -27,4 +27,9 @@ export interface Api {
   readonly service: string;
   /** Undefined: not a path of this API. */
   handle(request: ApiRequest): Promise<ApiResponse | undefined>;
+  /**
+   * True for a request that proves by itself that it may be answered (a signed download link): it needs no signature
+   * of a caller. Absent: there are none.
+   */
+  carriesOwnProof?(request: Pick<ApiRequest, 'method' | 'path' | 'query' | 'headers'>): boolean;
 }

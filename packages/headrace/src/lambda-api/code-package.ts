@@ -1,0 +1,39 @@
+import { fromBuffer } from 'yauzl';
+import { invalidParameter, LambdaError } from './errors.ts';
+
+const maximumZippedBytes = 52_428_800;
+const maximumUnzippedBytes = 262_144_000;
+
+const unreadable = 'Could not unzip uploaded file. Please check your file, then try to upload again.';
+
+/** Refuses what is no zip file or too big, zipped or by what its directory says of its entries unzipped. */
+export async function checkPackage(bytes: Buffer): Promise<void> {
+  if (bytes.length > maximumZippedBytes) {
+    const message = `Zipped size must be smaller than ${maximumZippedBytes} bytes`;
+    throw new LambdaError('RequestEntityTooLargeException', message);
+  }
+  const unzipped = await unzippedBytes(bytes).catch(() => {
+    throw invalidParameter(unreadable);
+  });
+  if (unzipped > maximumUnzippedBytes) {
+    throw invalidParameter(`Unzipped size must be smaller than ${maximumUnzippedBytes} bytes`);
+  }
+}
+
+function unzippedBytes(bytes: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fromBuffer(bytes, { lazyEntries: true }, (error, zip) => {
+      if (error) return reject(error);
+      if (zip.entryCount === 0) return reject(new Error('no entries'));
+      let total = 0;
+      zip.on('error', reject);
+      zip.on('end', () => resolve(total));
+      zip.on('entry', (entry) => {
+        total += entry.uncompressedSize;
+        if (total > maximumUnzippedBytes) resolve(total);
+        else zip.readEntry();
+      });
+      zip.readEntry();
+    });
+  });
+}
