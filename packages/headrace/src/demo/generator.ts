@@ -6,7 +6,7 @@
  * - **Arrivals** are a Poisson process whose rate follows the day: `requestsPerMinute × (1 + 0.5 cos)`, highest at 15:00
  *   UTC and lowest at 03:00.
  * - **Requests** go to five routes, each with its own median response time and size; both are log-normal. Under the load
- *   of the afternoon responses take up to 15 % longer. One in 200 is held up and takes two to three times as long.
+ *   of the afternoon responses take up to 8 % longer. One in 200 is held up and takes two to three times as long.
  * - **Status**: 200, with 3 % 304, 3 % 404 and 0.2 % 500 as on any good day.
  * - **Windows**: each record carries the counters of the last complete window of {@link WINDOW_SECONDS}, as a load
  *   balancer knows them: requests, errors (status ≥ 500), and the mean seconds between two requests. A rate is no
