@@ -11,23 +11,27 @@ export interface EventuallyOptions {
   rethrow?: boolean;
 }
 
+/** A condition must return something: one that returns nothing at all would never count, and does not compile. */
+// biome-ignore lint/suspicious/noConfusingVoidType: this is about functions that return nothing
+type Condition<F extends () => unknown> = F & ([Awaited<ReturnType<F>>] extends [void] ? never : unknown);
+
+type Met<F extends () => unknown> = Exclude<Awaited<ReturnType<F>>, false | null | undefined>;
+
 /**
  * Calls `condition` until it returns something other than `false`, `null` or `undefined`, and returns that. An error
  * (a failed assertion) counts as "not yet"; the last one is the cause of the failure when the time is up.
  */
-export async function eventually<T>(
-  condition: () => T | Promise<T>,
+export async function eventually<F extends () => unknown>(
+  condition: Condition<F>,
   options: EventuallyOptions = {},
-): Promise<Exclude<T, false | null | undefined>> {
+): Promise<Met<F>> {
   const { timeoutMs = 10_000, everyMs = 25, rethrow = false } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {
     try {
       const value = await condition();
-      if (value !== false && value !== null && value !== undefined) {
-        return value as Exclude<T, false | null | undefined>;
-      }
+      if (value !== false && value !== null && value !== undefined) return value as Met<F>;
       lastError = undefined;
     } catch (error) {
       if (rethrow) throw error;

@@ -15,6 +15,9 @@ export interface KafkaUser {
 }
 
 export interface KafkaPropertiesInput {
+  nodeId: number;
+  /** Port of the controller of another node; undefined: this node is the controller, and a broker too. */
+  controllerPort: number | undefined;
   ports: KafkaPorts;
   /** The port that clients of the `proxied` listener are told to connect to. */
   proxyPort: number | undefined;
@@ -39,9 +42,10 @@ const saslListener = (listener: string, users: KafkaUser[]): Record<string, stri
   };
 };
 
-/** server.properties of a small single node, broker and controller in one; `overrides` win. */
+/** server.properties of a small node; `overrides` win. */
 export function kafkaProperties(input: KafkaPropertiesInput): string {
   const { ports } = input;
+  const isController = input.controllerPort === undefined;
   const at = (name: string, port: number): string => `${name}://127.0.0.1:${port}`;
   const names: [string, number][] = [
     ['PLAINTEXT', ports.plaintext],
@@ -53,13 +57,13 @@ export function kafkaProperties(input: KafkaPropertiesInput): string {
         ] as [string, number][])
       : []),
     ...(input.proxyPort === undefined ? [] : ([['PROXIED', ports.proxied]] as [string, number][])),
-    ['CONTROLLER', ports.controller],
+    ...(isController ? ([['CONTROLLER', ports.controller]] as [string, number][]) : []),
   ];
   const advertised = names.map(([name, port]) => at(name, name === 'PROXIED' ? input.proxyPort! : port));
   const properties: Record<string, string | number | boolean> = {
-    'process.roles': 'broker,controller',
-    'node.id': 1,
-    'controller.quorum.bootstrap.servers': `127.0.0.1:${ports.controller}`,
+    'process.roles': isController ? 'broker,controller' : 'broker',
+    'node.id': input.nodeId,
+    'controller.quorum.bootstrap.servers': `127.0.0.1:${input.controllerPort ?? ports.controller}`,
     'controller.listener.names': 'CONTROLLER',
     listeners: names.map(([name, port]) => at(name, port)).join(','),
     'advertised.listeners': advertised.join(','),

@@ -31,6 +31,8 @@ export interface Kafka extends AsyncDisposable {
   readonly bootstrapServers: string;
   /** `host:port` by kind. `saslSsl` and `ssl` are there with `tls`, `proxied` with `proxyPort`; otherwise empty. */
   readonly listeners: { plaintext: string; saslPlaintext: string; saslSsl: string; ssl: string; proxied: string };
+  /** `node.id`: 1, and 2 and so on for added brokers. */
+  readonly nodeId: number;
   readonly users: KafkaUser[];
   /** With `tls`: the authority that clients trust, and a certificate for mutual TLS. */
   readonly certificates: Certificates | undefined;
@@ -47,7 +49,12 @@ export interface Kafka extends AsyncDisposable {
    * are the class's own, `--bootstrap-server` included.
    */
   javaTool(className: string, args: string[], options?: { timeoutMs?: number }): Promise<CommandOutput>;
-  /** Stops the server and removes its data. */
+  /**
+   * Starts one more broker of the same cluster with the same options: for leaders that move, coordinators that die and
+   * replicas that fall behind. It ends with this one, which stays the only controller. `proxyPort` is its own.
+   */
+  addBroker(options?: { proxyPort?: number }): Promise<Kafka>;
+  /** Stops the server, and brokers that were added to it, and removes their data. */
   stop(): Promise<void>;
 }
 
@@ -96,18 +103,32 @@ class KafkaServer implements Kafka {
   readonly listeners: Kafka['listeners'];
   readonly users: KafkaUser[];
   readonly certificates: Certificates | undefined;
+  readonly nodeId: number;
   readonly #installation: KafkaInstallation;
+  readonly #options: KafkaOptions;
+  readonly #archive: string | undefined;
+  readonly #isController: boolean;
+  readonly #controllerPort: number;
+  readonly #clusterId: string;
+  readonly #added: KafkaServer[] = [];
   readonly #folder: string;
   readonly #jvmArguments: string[];
   #process: ServerProcess | undefined;
 
-  static async create(installation: KafkaInstallation, options: KafkaOptions, archive: string | undefined) {
+  static async create(
+    installation: KafkaInstallation,
+    options: KafkaOptions,
+    archive: string | undefined,
+    controller?: { server: KafkaServer; nodeId: number },
+  ): Promise<KafkaServer> {
     const folder = temporaryFolder('kafka');
     try {
       const certificateFolder = join(folder, 'certificates');
       mkdirSync(certificateFolder);
-      const certificates = options.tls ? await generateCertificates(certificateFolder) : undefined;
-      const server = new KafkaServer(installation, options, archive, folder, certificates, await takePorts());
+      const certificates =
+        controller?.server.certificates ?? (options.tls ? await generateCertificates(certificateFolder) : undefined);
+      const place = { folder, certificates, ports: await takePorts() };
+      const server = new KafkaServer(installation, options, archive, place, controller);
       await server.#format();
       await server.#start();
       return server;
@@ -121,12 +142,19 @@ class KafkaServer implements Kafka {
     installation: KafkaInstallation,
     options: KafkaOptions,
     archive: string | undefined,
-    folder: string,
-    certificates: Certificates | undefined,
-    ports: KafkaPorts,
+    { folder, certificates, ports }: { folder: string; certificates: Certificates | undefined; ports: KafkaPorts },
+    controller: { server: KafkaServer; nodeId: number } | undefined,
   ) {
     this.#installation = installation;
+    this.#options = options;
+    this.#archive = archive;
     this.#folder = folder;
+    this.#isController = controller === undefined;
+    this.#controllerPort = controller ? controller.server.#controllerPort : ports.controller;
+    this.#clusterId = controller
+      ? controller.server.#clusterId
+      : Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    this.nodeId = controller?.nodeId ?? 1;
     this.certificates = certificates;
     this.users = options.users ?? [{ name: 'alice', password: 'secret' }];
     const at = (port: number, isOpen = true): string => (isOpen ? `127.0.0.1:${port}` : '');
@@ -140,10 +168,12 @@ class KafkaServer implements Kafka {
     this.#jvmArguments = [...(options.jvmArguments ?? smallMachine), '-Xshare:auto'];
     if (archive !== undefined) this.#jvmArguments.push(`-XX:SharedArchiveFile=${archive}`, '-Xlog:cds=off');
     const properties = kafkaProperties({
+      nodeId: this.nodeId,
+      controllerPort: this.#isController ? undefined : this.#controllerPort,
       ports,
       proxyPort: options.proxyPort,
       dataFolder: join(folder, 'data'),
-      certificateFolder: join(folder, 'certificates'),
+      certificateFolder: certificates?.folder ?? '',
       tls: options.tls ?? false,
       users: this.users,
       overrides: options.properties ?? {},
@@ -184,7 +214,19 @@ class KafkaServer implements Kafka {
     return runCommand('java', [...jvm, '-cp', classPath, className, ...args], { timeout: options.timeoutMs ?? 60_000 });
   }
 
+  async addBroker({ proxyPort }: { proxyPort?: number } = {}): Promise<Kafka> {
+    if (!this.#isController) throw new Error('brokers are added to the first one');
+    const { proxyPort: _own, ...options } = this.#options;
+    if (proxyPort !== undefined) Object.assign(options, { proxyPort });
+    const nodeId = this.#added.length + 2;
+    const server = await KafkaServer.create(this.#installation, options, this.#archive, { server: this, nodeId });
+    this.#added.push(server);
+    return server;
+  }
+
   async stop(): Promise<void> {
+    // The controller last: without it the others could not say goodbye.
+    await Promise.all(this.#added.splice(0).map((server) => server.stop()));
     await this.#process?.stop(this.#folder);
     this.#process = undefined;
     rmSync(this.#folder, { recursive: true, force: true });
@@ -195,15 +237,15 @@ class KafkaServer implements Kafka {
   }
 
   async #format(): Promise<void> {
-    const clusterId = Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
-    const file = join(this.#folder, 'server.properties');
     const scram = this.users.flatMap(({ name, password }) =>
       ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => [
         '--add-scram',
         `${mechanism}=[name=${name},password=${password}]`,
       ]),
     );
-    await this.javaTool('kafka.tools.StorageTool', ['format', '--standalone', '-t', clusterId, '-c', file, ...scram]);
+    const cluster = ['-t', this.#clusterId, '-c', join(this.#folder, 'server.properties')];
+    const role = this.#isController ? ['--standalone', ...scram] : ['--no-initial-controllers'];
+    await this.javaTool('kafka.tools.StorageTool', ['format', ...cluster, ...role]);
   }
 
   async #start(): Promise<void> {

@@ -17,11 +17,11 @@ test('eventually takes a failed assertion for "not yet", and reports the last on
     },
     { everyMs: 1 },
   );
-  const never = eventually(() => assert.fail('still two'), { timeoutMs: 10, everyMs: 1, what: 'one left' });
+  const never = eventually((): boolean => assert.fail('still two'), { timeoutMs: 10, everyMs: 1, what: 'one left' });
   await assert.rejects(never, /one left after 10 ms: still two/);
 });
 
 test('eventually ends at once with an error that may not be waited out', async () => {
-  const fatal = eventually(() => assert.fail('broken'), { timeoutMs: 60_000, rethrow: true });
+  const fatal = eventually((): boolean => assert.fail('broken'), { timeoutMs: 60_000, rethrow: true });
   await assert.rejects(fatal, /broken/);
 });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { Admin, Consumer, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka';
-import { type Kafka, needs, startKafka } from '../src/index.ts';
+import { eventually, type Kafka, needs, startKafka } from '../src/index.ts';
 
 const CREATE = 'org.apache.kafka.tools.TopicCommand';
 
@@ -76,6 +76,25 @@ describe('a real Apache Kafka', { skip: needs('java', 'maven', 'openssl') }, () 
       break;
     }
     await consumer.close(true);
+  });
+});
+
+describe('a Kafka of two brokers', { skip: needs('java', 'maven') }, () => {
+  test('moves the leadership of a partition when its leader dies', async () => {
+    await using kafka = await startKafka();
+    const second = await kafka.addBroker();
+    assert.equal(second.nodeId, 2);
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] });
+    const created = ['--create', '--topic', 'moving', '--replica-assignment', '2:1'];
+    await kafka.javaTool(CREATE, ['--bootstrap-server', kafka.bootstrapServers, ...created]);
+    const leader = async (): Promise<number | undefined> => {
+      const { topics } = await admin.metadata({ topics: ['moving'], forceUpdate: true });
+      return topics.get('moving')?.partitions[0]?.leader;
+    };
+    await eventually(async () => (await leader()) === 2);
+    await second.kill();
+    await eventually(async () => (await leader()) === 1, { timeoutMs: 20_000 });
+    await admin.close();
   });
 });
 
