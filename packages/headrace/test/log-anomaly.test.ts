@@ -13,7 +13,18 @@ import {
   ScanCommand,
   waitUntilTableNotExists,
 } from '@aws-sdk/client-dynamodb';
-import { eventually, needs, needsData, portOf, pythonEnvironment, repositoryRoot, sharedData } from '@headrace/testing';
+import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
+import { CreateQueueCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import {
+  eventually,
+  needs,
+  needsData,
+  portOf,
+  pythonEnvironment,
+  repositoryRoot,
+  sharedData,
+  startMoto,
+} from '@headrace/testing';
 
 // The package has no types; a name that is not a literal keeps the compiler from looking for them.
 const { default: dynalite } = (await import('dynalite' as string)) as {
@@ -436,6 +447,25 @@ for (const language of ['JavaScript', 'Python'] as const) {
         ['warning', 'app-logs', 'app-logs', '2026-03-02T00:00:00.001Z'],
       );
       assert.match(String(payload['summary']), /^Anomaly 4\.00 in app-logs/);
+    });
+
+    test('SNS gets the alert, with a subject', { skip: needs('python') }, async () => {
+      await using moto = await startMoto();
+      const settings = { endpoint: moto.endpoint, region: 'eu-west-1', credentials };
+      const [sns, sqs] = [new SNSClient(settings), new SQSClient(settings)];
+      const { TopicArn } = await sns.send(new CreateTopicCommand({ Name: 'alerts' }));
+      const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: 'alerts' }));
+      const Endpoint = 'arn:aws:sqs:eu-west-1:123456789012:alerts';
+      await sns.send(new SubscribeCommand({ TopicArn, Protocol: 'sqs', Endpoint }));
+      const environment = { ALERT_TOPIC_ARN: TopicArn!, AWS_ENDPOINT_URL_SNS: moto.endpoint };
+      await start(environment).invoke(event(record(1, log(4_000, { source: 'wéb-1' }))));
+      const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 5 }));
+      const notification = JSON.parse(Messages[0]!.Body!) as { Subject: string; Message: string };
+      assert.match(notification.Subject, /^Anomaly 4\.00 in app-logs \(w\?b-1\): responseTimeMs=4000/);
+      const alert = JSON.parse(notification.Message) as Record<string, unknown>;
+      assert.deepEqual([alert['id'], alert['source'], alert['score']], ['app-logs-0-1', 'wéb-1', 4]);
+      sns.destroy();
+      sqs.destroy();
     });
 
     test('an alert channel that is down holds up no record; its alert is logged and sent later', async () => {
