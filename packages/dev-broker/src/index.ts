@@ -1,1 +1,5 @@
-export {};
+export type { Authorize, Operation, Resource } from './authorize.ts';
+export { type Broker, startBroker } from './broker.ts';
+export type { Clock } from './clock.ts';
+export { type BrokerConfigName, type BrokerOptions, brokerConfigs, type TopicOptions } from './options.ts';
+export { ErrorCode, type ErrorName, RequestError } from './protocol/errors.ts';

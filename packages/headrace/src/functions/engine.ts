@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { toHeadraceError } from '../errors.ts';
+import { functionInvocationChannel } from '../telemetry/channels.ts';
+import { AwsBackend } from './backends/aws.ts';
+import type { Backend } from './backends/backend.ts';
+import { HttpBackend } from './backends/http.ts';
 import { CodeStore } from './code-store.ts';
 import { Concurrency } from './concurrency.ts';
 import type {
@@ -14,6 +17,7 @@ import type {
 } from './definition.ts';
 import { requestPayloadLimit } from './error-payloads.ts';
 import type { Invocation } from './invocation.ts';
+import { LogFiles } from './log-files.ts';
 import type { InvokeOptions, InvokeOutcome } from './outcome.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 import { newTraceHeader, parseClientContext } from './request-fields.ts';
@@ -40,6 +44,9 @@ class Engine implements FunctionEngine {
   readonly #functions = new Map<string, Map<string, VersionPools>>();
   readonly #retired = new Set<Pool>();
   #code: CodeStore | undefined;
+  #logs: LogFiles | undefined;
+  #http: Backend | undefined;
+  #aws: Backend | undefined;
   #directory = '';
   #temporaryDirectory: string | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -59,6 +66,7 @@ class Engine implements FunctionEngine {
     }
     this.#directory = this.#temporaryDirectory ?? join(this.#options.dataDirectory!, 'functions');
     this.#code = new CodeStore(join(this.#directory, 'code'));
+    this.#logs = new LogFiles(join(this.#options.dataDirectory ?? this.#directory, 'logs'));
     // What a crash left behind: folders of environments that are long gone.
     await rm(join(this.#directory, 'tmp'), { recursive: true, force: true });
     await this.#code.start();
@@ -128,14 +136,15 @@ class Engine implements FunctionEngine {
           resolve(outcome);
         },
       };
-      const pool = this.#pool(version);
+      const backend = this.#backend(version);
+      const pool = backend === undefined ? this.#pool(version) : undefined;
       const signal = options?.signal;
       if (signal !== undefined) {
         const abort = (): void => {
           if (settled) return;
           settled = true;
           // Still waiting for an environment: it need not run at all.
-          if (pool.forget(invocation)) give();
+          if (pool?.forget(invocation) === true) give();
           resolve(unavailable('The caller ended the wait.'));
         };
         if (signal.aborted) {
@@ -151,7 +160,8 @@ class Engine implements FunctionEngine {
           settle(outcome);
         };
       }
-      pool.run(invocation);
+      if (pool !== undefined) pool.run(invocation);
+      else void backend!.invoke(invocation).then((outcome) => this.#backendEnded(invocation, outcome));
     });
   }
 
@@ -197,6 +207,9 @@ class Engine implements FunctionEngine {
     this.#each((pool) => stops.push(pool.stop()));
     await Promise.all(stops);
     this.#functions.clear();
+    this.#http?.close();
+    this.#aws?.close();
+    await this.#logs?.flush();
     if (this.#temporaryDirectory !== undefined) await rm(this.#temporaryDirectory, { recursive: true, force: true });
   }
 
@@ -233,6 +246,28 @@ class Engine implements FunctionEngine {
     return pools.current;
   }
 
+  #backend(version: FunctionVersion): Backend | undefined {
+    if (version.code.kind === 'http') return (this.#http ??= new HttpBackend());
+    if (version.code.kind === 'aws') return (this.#aws ??= new AwsBackend());
+    return undefined;
+  }
+
+  #backendEnded(invocation: Invocation, outcome: InvokeOutcome): void {
+    if (functionInvocationChannel.hasSubscribers) {
+      const { functionName, functionArn, version } = invocation.version;
+      const durationMilliseconds = 'durationMilliseconds' in outcome ? outcome.durationMilliseconds : 0;
+      functionInvocationChannel.publish({
+        functionName,
+        functionArn,
+        version,
+        outcome,
+        durationMilliseconds,
+        coldStart: false,
+      });
+    }
+    invocation.settle(outcome);
+  }
+
   #newPool(version: FunctionVersion): Pool {
     const code = this.#code!;
     const poolOptions: PoolOptions = {
@@ -242,7 +277,7 @@ class Engine implements FunctionEngine {
         temporaryRoot: join(this.#directory, 'tmp'),
         region: this.#options.region,
         base: this.#options.baseEnvironment(each),
-        logs: undefined,
+        logs: this.#logs,
       }),
     };
     return new Pool(version, poolOptions);
@@ -282,8 +317,3 @@ const unavailable = (message: string): InvokeOutcome => ({
   type: 'ServiceException',
   message,
 });
-
-/** Any failure as an outcome: `invoke` never rejects. */
-export function unavailableOf(thrown: unknown): InvokeOutcome {
-  return unavailable(toHeadraceError(thrown, 'FUNCTION_UNAVAILABLE').message);
-}

@@ -209,6 +209,7 @@ export class Environment implements RuntimeDelegate {
     }
     this.#current = undefined;
     this.#flushLines();
+    this.#log.end();
     this.#api.close();
     await rm(this.#temporary, { recursive: true, force: true, maxRetries: 3 });
   }

@@ -2,7 +2,14 @@ import { functionLogChannel } from '../telemetry/channels.ts';
 
 /** Keeps the lines of functions' logs; the files in the data directory implement it. */
 export interface LogSink {
-  append(logGroup: string, logStream: string, timestamp: number, line: string): void;
+  open(logGroup: string, logStream: string): LogWriter;
+}
+
+export interface LogWriter {
+  /** `timestamp`: milliseconds of the Unix epoch. The line may hold line ends. */
+  append(timestamp: number, line: string): void;
+  /** Nothing more will come. */
+  end(): void;
 }
 
 /** `X-Amz-Log-Result` holds the last 4 KB. */
@@ -19,8 +26,7 @@ const bytesPerSecond = 8 * 1_048_576;
 export class LogStream {
   readonly name: string;
   readonly #functionName: string;
-  readonly #logGroup: string;
-  readonly #sink: LogSink | undefined;
+  readonly #writer: LogWriter | undefined;
   readonly #json: boolean;
   #partial = '';
   #decoder = new TextDecoder();
@@ -32,9 +38,8 @@ export class LogStream {
 
   constructor(functionName: string, logGroup: string, name: string, json: boolean, sink: LogSink | undefined) {
     this.#functionName = functionName;
-    this.#logGroup = logGroup;
     this.#json = json;
-    this.#sink = sink;
+    this.#writer = sink?.open(logGroup, name);
     this.name = name;
   }
 
@@ -74,6 +79,12 @@ export class LogStream {
       this.#line(partial);
     }
     this.#emit(line);
+  }
+
+  end(): void {
+    if (this.#partial !== '') this.#line(this.#partial);
+    this.#partial = '';
+    this.#writer?.end();
   }
 
   startTail(): void {
@@ -121,7 +132,7 @@ export class LogStream {
         this.#tail.splice(0, 2);
       }
     }
-    this.#sink?.append(this.#logGroup, this.name, timestamp, line);
+    this.#writer?.append(timestamp, line);
     if (functionLogChannel.hasSubscribers) {
       functionLogChannel.publish({ functionName: this.#functionName, logStream: this.name, line, timestamp });
     }

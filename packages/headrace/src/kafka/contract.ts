@@ -37,7 +37,7 @@ export interface AssignedPartition extends TopicPartition {
   /**
    * The next chunk in offset order, or undefined when nothing is buffered. Control records and aborted transactions are
    * already skipped; a chunk may hold no record and only move the position. The taker owns it until `chunk.release()`,
-   * which gives its memory back to the fetcher.
+   * which gives its memory back to the fetcher. Nothing comes any more once the partition is being revoked.
    */
   take(): RecordChunk | undefined;
   /** Stops fetching of this partition alone; what is buffered stays. */
@@ -115,6 +115,8 @@ export interface GroupConsumerOptions {
 
 /** A cluster that consumers can be made on. */
 export interface KafkaCluster {
+  /** `host:port` of the brokers as configured or looked up: what events of MSK mappings carry as `bootstrapServers`. */
+  readonly bootstrapServers?: readonly string[];
   createGroupConsumer(options: GroupConsumerOptions, listener: ConsumerListener): GroupConsumer;
   /** Partitions of a topic; rejects with KAFKA_TOPIC_MISSING, KAFKA_UNREACHABLE... */
   partitionCount(topic: string): Promise<number>;

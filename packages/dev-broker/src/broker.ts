@@ -1,0 +1,193 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { registerConfigs } from './apis/configs.ts';
+import { registerFetch } from './apis/fetch.ts';
+import { registerGroupOffsets } from './apis/group-offsets.ts';
+import { registerGroups } from './apis/groups.ts';
+import { registerMetadata } from './apis/metadata.ts';
+import { registerOffsets } from './apis/offsets.ts';
+import { registerProduce } from './apis/produce.ts';
+import { Registry } from './apis/registry.ts';
+import { registerTopics } from './apis/topics.ts';
+import { registerTransactions } from './apis/transactions.ts';
+import { registerVersions } from './apis/versions.ts';
+import { Authorizer } from './authorize.ts';
+import { every } from './clock.ts';
+import { Cluster, type Node } from './cluster/cluster.ts';
+import { GroupCoordinator } from './groups/coordinator.ts';
+import { type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
+import { Connection } from './server/connection.ts';
+import { Dispatcher } from './server/dispatcher.ts';
+import { TransactionCoordinator } from './transactions/coordinator.ts';
+import { ProducerIds } from './transactions/producer-ids.ts';
+
+/** A running broker. */
+export interface Broker extends AsyncDisposable {
+  /** `host:port` of every node, separated by commas: what clients take. */
+  readonly bootstrapServers: string;
+  /** Nodes as clients see them. */
+  readonly nodes: readonly { readonly id: number; readonly host: string; readonly port: number }[];
+  /** Creates a topic. @throws RequestError when there is one of that name, or the name or a config is illegal */
+  createTopic(topic: { name: string; partitions?: number; configs?: Record<string, string | number | boolean> }): void;
+  /** Closes all connections and stops listening. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a Kafka broker in this process, ready for clients when this resolves.
+ *
+ *     const broker = await startBroker({ topics: [{ name: 'orders', partitions: 4 }] });
+ *     const consumer = new Kafka({ brokers: [broker.bootstrapServers] }).consumer({ groupId: 'g' });
+ *     // ...
+ *     await broker.stop();
+ *
+ * @throws TypeError for an illegal option; the system's error when the port cannot be taken
+ */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const broker = new RunningBroker(compileOptions(options));
+  try {
+    await broker.start();
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
+  return broker;
+}
+
+const stringify = (configs: Record<string, string | number | boolean>): Map<string, string> =>
+  new Map(Object.entries(configs).map(([name, value]) => [name, String(value)]));
+
+class RunningBroker implements Broker {
+  readonly #options: CompiledOptions;
+  readonly #registry = new Registry();
+  readonly #servers: Server[] = [];
+  readonly #connections = new Set<Connection>();
+  readonly #cluster: Cluster;
+  readonly #groups: GroupCoordinator;
+  readonly #transactions: TransactionCoordinator;
+  readonly #producerIds = new ProducerIds();
+  readonly #dispatcher: Dispatcher;
+  readonly #tasks: { stop(): void }[] = [];
+
+  constructor(options: CompiledOptions) {
+    this.#options = options;
+    const { clock, settings } = options;
+    this.#cluster = new Cluster({
+      clock,
+      clusterId: 'headrace-dev-broker-00',
+      retentionBytes: options.retentionBytes,
+      defaultPartitions: settings.number('num.partitions'),
+      autoCreateTopics: settings.flag('auto.create.topics.enable'),
+    });
+    const cluster = this.#cluster;
+    for (let index = 0; index < options.nodes; index++) {
+      const rack = options.racks[index] ?? null;
+      cluster.nodes.push({ id: index + 1, host: options.advertisedHost, port: 0, rack });
+    }
+    this.#groups = new GroupCoordinator({
+      clock,
+      cluster,
+      minimumSessionTimeoutMs: settings.number('group.min.session.timeout.ms'),
+      maximumSessionTimeoutMs: settings.number('group.max.session.timeout.ms'),
+      initialRebalanceDelayMs: settings.number('group.initial.rebalance.delay.ms'),
+      maximumSize: settings.number('group.max.size'),
+      offsetsRetentionMs: settings.number('offsets.retention.minutes') * 60_000,
+      maximumMetadataBytes: settings.number('offset.metadata.max.bytes'),
+    });
+    const groups = this.#groups;
+    const producerIds = this.#producerIds;
+    this.#transactions = new TransactionCoordinator({
+      clock,
+      cluster,
+      groups,
+      producerIds,
+      maximumTimeoutMs: settings.number('transaction.max.timeout.ms'),
+    });
+    const transactions = this.#transactions;
+    const authorizer = new Authorizer(options.authorize);
+    const registry = this.#registry;
+    registerVersions(registry);
+    registerMetadata(registry, { cluster, authorizer });
+    registerTopics(registry, { cluster, authorizer });
+    registerConfigs(registry, {
+      cluster,
+      authorizer,
+      groupConfigs: new Map(),
+      brokerConfigs: settings.values,
+      groupConfigChanged: () => undefined,
+    });
+    registerProduce(registry, {
+      clock,
+      cluster,
+      authorizer,
+      transactions,
+      whenWritable: () => undefined,
+      checkAppend: () => undefined,
+    });
+    registerFetch(registry, { clock, cluster, authorizer });
+    registerOffsets(registry, { cluster, authorizer });
+    registerGroups(registry, { groups, authorizer });
+    registerGroupOffsets(registry, { groups, cluster, authorizer });
+    registerTransactions(registry, { cluster, groups, transactions, authorizer });
+    this.#dispatcher = new Dispatcher(registry, (_registered, _request, _context, handle) => handle());
+  }
+
+  get bootstrapServers(): string {
+    return this.#cluster.nodes.map(({ host, port }) => `${host}:${port}`).join(',');
+  }
+
+  get nodes(): readonly Node[] {
+    return this.#cluster.nodes;
+  }
+
+  async start(): Promise<void> {
+    const { port, host, topics, clock, settings } = this.#options;
+    await Promise.all(
+      this.#cluster.nodes.map((node, index) => this.#listen(node, port === 0 ? 0 : port + index, host)),
+    );
+    for (const topic of topics) this.createTopic(topic);
+    this.#tasks.push(
+      every(clock, settings.number('log.retention.check.interval.ms'), () => this.#cluster.applyRetention()),
+      every(clock, settings.number('offsets.retention.check.interval.ms'), () => this.#groups.expireOffsets()),
+    );
+  }
+
+  #listen(node: Node, port: number, host: string): Promise<void> {
+    const server = createServer({ highWaterMark: 256 << 10 }, (socket) => this.#accept(socket, node));
+    this.#servers.push(server);
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, () => {
+        server.off('error', reject);
+        server.on('error', (error) => this.#options.onError(error, { id: 0, clientId: '', remoteHost: '' }));
+        const address = server.address();
+        node.port = typeof address === 'object' && address ? address.port : port;
+        resolve();
+      });
+    });
+  }
+
+  #accept(socket: Socket, node: Node): void {
+    const connection = new Connection(socket, node, false, this.#dispatcher.respond, this.#options.onError);
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
+  }
+
+  createTopic({ name, partitions, configs }: Parameters<Broker['createTopic']>[0]): void {
+    this.#cluster.createTopic(name, partitions ?? 1, stringify(configs ?? {}));
+  }
+
+  async stop(): Promise<void> {
+    for (const task of this.#tasks) task.stop();
+    const closed = this.#servers.map(
+      (server) => new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
+    );
+    for (const connection of this.#connections) connection.destroy();
+    this.#groups.close();
+    this.#transactions.close();
+    await Promise.all(closed);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}

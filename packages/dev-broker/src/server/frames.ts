@@ -1,0 +1,74 @@
+const LENGTH_BYTES = 4;
+const SMALLEST_CAPACITY = 64 << 10;
+
+/** A length that no request may have: the connection is closed. */
+export class FrameError extends Error {
+  override readonly name = 'FrameError';
+}
+
+/**
+ * Cuts a stream of bytes into frames (a length, then so many bytes). Memory is taken as bytes arrive, at most four times
+ * as much, and never because a length announces them. A frame that came in one chunk is a view of that chunk.
+ */
+export class FrameReader {
+  /** Largest length accepted now; smaller before authentication. */
+  maximumBytes: number;
+  /** The beginning of a frame whose end has not come yet, length included. */
+  #partial = Buffer.alloc(0);
+  #filled = 0;
+
+  constructor(maximumBytes: number) {
+    this.maximumBytes = maximumBytes;
+  }
+
+  /** Bytes that wait for the rest of their frame. */
+  get buffered(): number {
+    return this.#filled;
+  }
+
+  /** @throws FrameError */
+  push(chunk: Buffer, onFrame: (frame: Buffer) => void): void {
+    let position = 0;
+    while (position < chunk.length) {
+      if (this.#filled === 0) {
+        const left = chunk.length - position;
+        const whole = left < LENGTH_BYTES ? LENGTH_BYTES : this.#wholeSize(chunk, position);
+        if (left >= LENGTH_BYTES && left >= whole) {
+          onFrame(chunk.subarray(position + LENGTH_BYTES, position + whole));
+          position += whole;
+          continue;
+        }
+      }
+      position = this.#fill(chunk, position, onFrame);
+    }
+  }
+
+  #wholeSize(bytes: Buffer, position: number): number {
+    const length = bytes.readInt32BE(position);
+    if (length < 0 || length > this.maximumBytes) {
+      throw new FrameError(`a frame of ${length} bytes; at most ${this.maximumBytes} are accepted`);
+    }
+    return LENGTH_BYTES + length;
+  }
+
+  /** Moves bytes of the chunk into the partial frame; hands it on when it is whole. */
+  #fill(chunk: Buffer, position: number, onFrame: (frame: Buffer) => void): number {
+    const whole = this.#filled < LENGTH_BYTES ? LENGTH_BYTES : this.#wholeSize(this.#partial, 0);
+    const size = Math.min(whole - this.#filled, chunk.length - position);
+    const needed = this.#filled + size;
+    if (needed > this.#partial.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(whole, Math.max(needed * 4, SMALLEST_CAPACITY))));
+      this.#partial.copy(grown, 0, 0, this.#filled);
+      this.#partial = grown;
+    }
+    chunk.copy(this.#partial, this.#filled, position, position + size);
+    this.#filled = needed;
+    if (needed >= LENGTH_BYTES && needed === this.#wholeSize(this.#partial, 0)) {
+      const frame = this.#partial.subarray(LENGTH_BYTES, needed);
+      this.#partial = Buffer.alloc(0);
+      this.#filled = 0;
+      onFrame(frame);
+    }
+    return position + size;
+  }
+}

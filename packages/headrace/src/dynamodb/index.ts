@@ -1,0 +1,1 @@
+export { startTableServer, type TableServer, type TableServerOptions } from './table-server.ts';

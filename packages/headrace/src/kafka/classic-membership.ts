@@ -1,0 +1,342 @@
+import { HeadraceError, toHeadraceError } from '../errors.ts';
+import { type AssignorName, assignors, type GroupMember } from './assignors.ts';
+import { Backoff, sleep } from './backoff.ts';
+import type { Cluster } from './cluster.ts';
+import type { Connection } from './connection.ts';
+import { decodeAssignment, decodeSubscription, encodeAssignment, encodeSubscription } from './consumer-protocol.ts';
+import type { TopicPartition } from './contract.ts';
+import { type GroupIdentity, heartbeat, type JoinAnswer, joinGroup, leaveGroup, syncGroup } from './group-requests.ts';
+import {
+  difference,
+  type Membership,
+  type MembershipEnd,
+  type MembershipHost,
+  type MembershipOptions,
+  PASSING_ATTEMPTS,
+  Signal,
+} from './membership.ts';
+import { brokerError, KafkaCode, kafkaCodeOf, needsCoordinator } from './protocol-errors.ts';
+
+const cooperative: readonly AssignorName[] = ['cooperative-sticky'];
+const eager: readonly AssignorName[] = ['range', 'roundrobin', 'sticky'];
+
+/**
+ * Membership by the classic protocol. It joins with cooperative-sticky alone; where the group already runs another
+ * protocol (the coordinator then says INCONSISTENT_GROUP_PROTOCOL) it joins as an eager member. One loop joins, applies
+ * the assignment and waits for the next reason to rejoin; heartbeats run beside it, whatever the loop waits for.
+ */
+export class ClassicMembership implements Membership {
+  readonly #cluster: Cluster;
+  readonly #options: MembershipOptions;
+  readonly #host: MembershipHost;
+  readonly #stopping = new AbortController();
+  readonly #identityChanged = new Signal();
+  /** Wakes the loop: a rebalance, a loss, the end. */
+  readonly #attention = new Signal();
+  #identity: GroupIdentity | undefined;
+  #memberId = '';
+  #isEager = false;
+  #mustRejoin = true;
+  #isJoining = false;
+  #isFenced = false;
+  #coordinator: number | undefined;
+  #lastHeard = 0;
+  #beat: (() => void) | undefined;
+  /** As leader: partitions of all subscribed topics at the last assignment. */
+  #assignedCounts: ReadonlyMap<string, number> | undefined;
+  #running: Promise<MembershipEnd> | undefined;
+
+  constructor(cluster: Cluster, options: MembershipOptions, host: MembershipHost) {
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#host = host;
+  }
+
+  get identity(): GroupIdentity | undefined {
+    return this.#identity;
+  }
+
+  changed(): Promise<void> {
+    return this.#identityChanged.wait();
+  }
+
+  suspect(): void {
+    this.#beat?.();
+  }
+
+  async coordinator(): Promise<number> {
+    this.#coordinator ??= await this.#cluster.coordinator(this.#options.groupId);
+    return this.#coordinator;
+  }
+
+  coordinatorFailed(): void {
+    this.#coordinator = undefined;
+  }
+
+  run(): Promise<MembershipEnd> {
+    this.#running ??= this.#run();
+    return this.#running;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#attention.notify();
+    // The coordinator may hold JoinGroup back for the whole rebalance timeout.
+    if (this.#isJoining) this.#cluster.closeConnections(`${this.#options.purpose}/group`);
+    await this.#running;
+    const identity = this.#identity;
+    this.#setIdentity(undefined);
+    // A static member keeps its place: it is expected back within the session timeout (KIP-345).
+    if (identity === undefined || identity.instanceId !== null) return;
+    try {
+      const connection = await this.#connection();
+      await connection.send(leaveGroup(identity), 5_000);
+    } catch {
+      // Nobody to tell: the session runs out by itself.
+    }
+  }
+
+  async #run(): Promise<MembershipEnd> {
+    void this.#heartbeats();
+    void this.#watchTopics();
+    const backoff = new Backoff();
+    while (!this.#stopping.signal.aborted && !this.#isFenced) {
+      try {
+        if (this.#mustRejoin) await this.#rejoin();
+        backoff.reset();
+        this.#host.onTrouble(undefined);
+        if (!this.#mustRejoin && !this.#stopping.signal.aborted) await this.#attention.wait();
+      } catch (error) {
+        if (this.#stopping.signal.aborted) break;
+        const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
+        this.#mustRejoin = true;
+        if (failure.code === 'KAFKA_UNSUPPORTED') {
+          this.#host.onTrouble(failure);
+        } else if (backoff.attempts >= PASSING_ATTEMPTS || !isPassing(failure)) this.#host.onTrouble(failure);
+        if (failure.code === 'KAFKA_FENCED') break;
+        await backoff.wait(this.#stopping.signal);
+      }
+    }
+    return this.#isFenced ? 'fenced' : 'stopped';
+  }
+
+  async #connection(): Promise<Connection> {
+    return this.#cluster.connection(await this.coordinator(), `${this.#options.purpose}/group`);
+  }
+
+  /** One round of the protocol: join, sync, apply. */
+  async #rejoin(): Promise<void> {
+    if (this.#isEager && this.#host.owned().length > 0) await this.#host.revoke(this.#host.owned());
+    if (this.#stopping.signal.aborted || this.#isFenced) return;
+    const { groupId, instanceId } = this.#options;
+    this.#mustRejoin = false;
+    this.#isJoining = true;
+    let target: TopicPartition[];
+    try {
+      const joined = await this.#join();
+      if (joined === undefined) return;
+      const identity = { groupId, generation: joined.generation, memberId: joined.memberId, instanceId };
+      target = await this.#sync(joined, identity);
+      this.#lastHeard = performance.now();
+      this.#setIdentity(identity);
+    } catch (error) {
+      this.#onGroupError(kafkaCodeOf(error), error);
+      if (error instanceof HeadraceError && error.code === 'KAFKA_DISCONNECTED') this.coordinatorFailed();
+      throw error;
+    } finally {
+      this.#isJoining = false;
+    }
+
+    const owned = this.#host.owned();
+    const revoked = difference(owned, target);
+    const added = difference(target, owned);
+    if (revoked.length > 0) {
+      await this.#host.revoke(revoked);
+      // Only when everybody has given up what is not theirs can it be handed out: once more.
+      if (!this.#isEager) this.#mustRejoin = true;
+    }
+    // Lost in the meantime: what was assigned then is not ours any more.
+    if (this.#identity === undefined) return;
+    if (added.length > 0) this.#host.assign(added);
+    this.#host.onRebalanced();
+  }
+
+  /** Undefined: join again at once. */
+  async #join(): Promise<JoinAnswer | undefined> {
+    const { groupId, topics, instanceId, sessionTimeoutMilliseconds, rebalanceTimeoutMilliseconds } = this.#options;
+    const connection = await this.#connection();
+    connection.bestVersion(11, 'JoinGroup', 6, 6);
+    const metadata = encodeSubscription({
+      topics: [...topics].sort(),
+      owned: this.#isEager ? [] : this.#host.owned(),
+      generation: this.#identity?.generation ?? -1,
+    });
+    const request = joinGroup({
+      groupId,
+      sessionTimeout: sessionTimeoutMilliseconds,
+      rebalanceTimeout: rebalanceTimeoutMilliseconds,
+      memberId: this.#memberId,
+      instanceId,
+      protocols: (this.#isEager ? eager : cooperative).map((name) => ({ name, metadata })),
+    });
+    const timeout = this.#cluster.options.requestTimeoutMilliseconds + rebalanceTimeoutMilliseconds;
+    const answer = await connection.send(request, timeout);
+    if (answer.error === KafkaCode.MEMBER_ID_REQUIRED) {
+      this.#memberId = answer.memberId;
+      this.#mustRejoin = true;
+      return undefined;
+    }
+    if (answer.error === KafkaCode.INCONSISTENT_GROUP_PROTOCOL) {
+      if (this.#isEager) throw brokerError(answer.error, `group ${groupId} runs none of the known assignors`);
+      if (this.#host.owned().length > 0) await this.#host.revoke(this.#host.owned());
+      this.#isEager = true;
+      this.#mustRejoin = true;
+      return undefined;
+    }
+    if (answer.error !== 0) throw brokerError(answer.error, `joining group ${groupId}`);
+    this.#memberId = answer.memberId;
+    return answer;
+  }
+
+  async #sync(joined: JoinAnswer, identity: GroupIdentity): Promise<TopicPartition[]> {
+    const isLeader = joined.leader === joined.memberId;
+    const assignments = isLeader ? await this.#assign(joined) : [];
+    if (!isLeader) this.#assignedCounts = undefined;
+    const connection = await this.#connection();
+    const timeout = this.#cluster.options.requestTimeoutMilliseconds + this.#options.rebalanceTimeoutMilliseconds;
+    const answer = await connection.send(syncGroup(identity, assignments), timeout);
+    if (answer.error !== 0) throw brokerError(answer.error, `assignment of group ${identity.groupId}`);
+    return decodeAssignment(answer.assignment);
+  }
+
+  async #assign(joined: JoinAnswer): Promise<{ memberId: string; assignment: Buffer }[]> {
+    const members: GroupMember[] = joined.members.map(({ memberId, metadata }) => ({
+      memberId,
+      ...decodeSubscription(metadata),
+    }));
+    const counts = await this.#countPartitions(members.flatMap((member) => member.topics));
+    this.#assignedCounts = counts;
+    const assignor = assignors[joined.protocol as AssignorName] ?? assignors.range;
+    return [...assignor(members, counts)].map(([memberId, partitions]) => ({
+      memberId,
+      assignment: encodeAssignment(partitions),
+    }));
+  }
+
+  async #countPartitions(topics: readonly string[]): Promise<Map<string, number>> {
+    const names = [...new Set(topics)].sort();
+    const answer = await this.#cluster.refresh(names);
+    const missing = answer.topics.find((topic) => topic.error !== 0 && this.#options.topics.includes(topic.name));
+    if (missing !== undefined) this.#host.onTrouble(brokerError(missing.error, `topic ${missing.name}`));
+    // A topic that cannot be seen for the moment keeps the count it had, or its partitions would be taken from everybody.
+    return new Map(
+      answer.topics.map((topic) => [
+        topic.name,
+        topic.error === 0
+          ? topic.partitions.length
+          : topic.error === KafkaCode.UNKNOWN_TOPIC_OR_PARTITION
+            ? 0
+            : (this.#cluster.topic(topic.name)?.partitions.length ?? 0),
+      ]),
+    );
+  }
+
+  /** The leader rejoins when partitions were added or a missing topic was created; so everybody is assigned anew. */
+  async #watchTopics(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const before = this.#assignedCounts;
+      const isIncomplete = before !== undefined && this.#options.topics.some((topic) => (before.get(topic) ?? 0) === 0);
+      const { metadataAgeMilliseconds } = this.#cluster.options;
+      await sleep(isIncomplete ? Math.min(1_000, metadataAgeMilliseconds) : metadataAgeMilliseconds, signal);
+      if (signal.aborted || before === undefined || this.#isJoining) continue;
+      try {
+        const now = await this.#countPartitions([...before.keys()]);
+        const isChanged = [...now].some(([topic, count]) => count !== before.get(topic));
+        if (!isChanged || this.#assignedCounts !== before) continue;
+        this.#mustRejoin = true;
+        this.#attention.notify();
+      } catch {
+        // Fetching meets the same trouble and tells it.
+      }
+    }
+  }
+
+  async #heartbeats(): Promise<void> {
+    const { signal } = this.#stopping;
+    const interval = Math.max(this.#options.sessionTimeoutMilliseconds / 15, 100);
+    while (!signal.aborted && !this.#isFenced) {
+      await Promise.race([
+        sleep(Math.min(interval, 3_000), signal),
+        new Promise<void>((resolve) => {
+          this.#beat = resolve;
+        }),
+      ]);
+      const identity = this.#identity;
+      if (identity === undefined || this.#isJoining || signal.aborted) continue;
+      await this.#heartbeat(identity);
+    }
+  }
+
+  async #heartbeat(identity: GroupIdentity): Promise<void> {
+    // Asleep for longer than the session (a paused process): the coordinator has given our place away.
+    if (performance.now() - this.#lastHeard > this.#options.sessionTimeoutMilliseconds) {
+      this.#lose();
+      return;
+    }
+    try {
+      const connection = await this.#connection();
+      const code = await connection.send(heartbeat(identity), this.#options.sessionTimeoutMilliseconds);
+      if (identity !== this.#identity) return;
+      if (code === 0 || code === KafkaCode.REBALANCE_IN_PROGRESS) this.#lastHeard = performance.now();
+      if (code === KafkaCode.REBALANCE_IN_PROGRESS) {
+        this.#mustRejoin = true;
+        this.#attention.notify();
+      } else if (code !== 0) this.#onGroupError(code, brokerError(code, `heartbeat of group ${identity.groupId}`));
+    } catch {
+      // The session timeout above decides; until then the coordinator is looked for again.
+      this.coordinatorFailed();
+    }
+  }
+
+  #onGroupError(code: number, error: unknown): void {
+    if (needsCoordinator(code)) {
+      this.coordinatorFailed();
+    } else if (code === KafkaCode.UNKNOWN_MEMBER_ID) {
+      this.#memberId = '';
+      this.#lose();
+    } else if (code === KafkaCode.ILLEGAL_GENERATION) {
+      this.#lose();
+    } else if (code === KafkaCode.FENCED_INSTANCE_ID) {
+      this.#isFenced = true;
+      this.#lose();
+      this.#host.onTrouble(toHeadraceError(error));
+    } else if (code !== 0 && code !== KafkaCode.REBALANCE_IN_PROGRESS) {
+      this.#host.onTrouble(toHeadraceError(error));
+    }
+  }
+
+  #lose(): void {
+    this.#setIdentity(undefined);
+    this.#mustRejoin = true;
+    this.#host.lose();
+    this.#attention.notify();
+  }
+
+  #setIdentity(identity: GroupIdentity | undefined): void {
+    this.#identity = identity;
+    this.#identityChanged.notify();
+  }
+}
+
+/** What happens in the life of any group: told only when it goes on. */
+const isPassing = (error: HeadraceError): boolean => {
+  const code = kafkaCodeOf(error);
+  return (
+    error.code === 'KAFKA_DISCONNECTED' ||
+    needsCoordinator(code) ||
+    code === KafkaCode.REBALANCE_IN_PROGRESS ||
+    code === KafkaCode.ILLEGAL_GENERATION ||
+    code === KafkaCode.UNKNOWN_MEMBER_ID
+  );
+};

@@ -1,0 +1,384 @@
+import { type HeadraceError, toHeadraceError } from '../errors.ts';
+import { Backoff } from './backoff.ts';
+import type { Cluster } from './cluster.ts';
+import type { Connection } from './connection.ts';
+import { type FetchedPartition, type FetchPartition, fetch, readFetch } from './fetch-request.ts';
+import { offsetForLeaderEpoch } from './metadata-requests.ts';
+import type { PartitionOwner, PartitionReader } from './partition-reader.ts';
+import { brokerError, KafkaCode, needsMetadata } from './protocol-errors.ts';
+import { responseMemory } from './receive-memory.ts';
+
+export interface FetcherOptions {
+  /** Keeps this consumer's connections apart from others'. */
+  readonly purpose: string;
+  readonly topics: readonly string[];
+  readonly isolation: 0 | 1;
+  readonly rackId: string;
+  readonly maximumPartitionBytes: number;
+  readonly maximumBufferedBytes: number;
+  /** Default 500. */
+  readonly maximumWaitMilliseconds?: number;
+  /** Of one response. Default 2 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
+  readonly maximumResponseBytes?: number;
+}
+
+export interface FetcherEvents {
+  onRecords(): void;
+  /** Trouble with a source (a broker, a partition); undefined: it is over. */
+  onTrouble(source: string, error: HeadraceError | undefined): void;
+  /** The fetch offset is not in the log. `isSeeking` is set until the owner has sought. */
+  onOutOfRange(partition: PartitionReader): void;
+  /** The log was truncated below the position (KIP-320); it goes on at `endOffset`. `isSeeking` is set. */
+  onTruncated(partition: PartitionReader, endOffset: number): void;
+}
+
+/** A partition with nothing buffered may always fetch this much, so that full buffers of others never stop it. */
+const LEAST_BYTES = 64 << 10;
+const PARTITION_RETRY_MILLISECONDS = 100;
+/** After an error that only a person can mend. */
+const CONFIGURATION_RETRY_MILLISECONDS = 1_000;
+const EMPTY_RETRY_MILLISECONDS = 2;
+const PREFERRED_REPLICA_MILLISECONDS = 300_000;
+
+/** One connection to one broker with at most one Fetch under way. */
+interface Lane {
+  readonly purpose: string;
+  isBusy: boolean;
+}
+
+interface BrokerLanes {
+  /** Two: while a long poll waits for new records on one, what has become ready is fetched at once on the other. */
+  readonly lanes: readonly [Lane, Lane];
+  readonly backoff: Backoff;
+  retryAt: number;
+}
+
+/**
+ * Fetches for many partitions: few requests, each with many partitions, over at most two connections a broker. One loop
+ * (`#pump`) looks at the state and sends what can be sent; everything else only wakes it.
+ */
+export class Fetcher implements PartitionOwner {
+  readonly #cluster: Cluster;
+  readonly #options: FetcherOptions;
+  readonly #events: FetcherEvents;
+  /** In the order in which they are asked for next: who got records goes to the end. */
+  readonly #partitions = new Set<PartitionReader>();
+  readonly #brokers = new Map<number, BrokerLanes>();
+  #inFlightBytes = 0;
+  #isScheduled = false;
+  #isClosed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #refreshing = false;
+  readonly #refreshBackoff = new Backoff();
+
+  constructor(cluster: Cluster, options: FetcherOptions, events: FetcherEvents) {
+    this.#cluster = cluster;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  add(partitions: Iterable<PartitionReader>): void {
+    for (const partition of partitions) this.#partitions.add(partition);
+    this.wake();
+  }
+
+  remove(partitions: Iterable<PartitionReader>): void {
+    for (const partition of partitions) {
+      this.#partitions.delete(partition);
+      this.#events.onTrouble(sourceOf(partition), undefined);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#partitions.clear();
+    this.#cluster.closeConnections(this.#options.purpose);
+  }
+
+  wake(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      if (!this.#isClosed) this.#pump();
+    });
+  }
+
+  onCorrupt(partition: PartitionReader, error: HeadraceError): void {
+    this.#events.onTrouble(sourceOf(partition), error);
+    this.#wakeAt(partition.retryAt);
+  }
+
+  #wakeAt(time: number): void {
+    if (time >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = time;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = Number.POSITIVE_INFINITY;
+        this.wake();
+      },
+      Math.max(time - performance.now(), 0) + 1,
+    );
+  }
+
+  #pump(): void {
+    const now = performance.now();
+    let buffered = this.#inFlightBytes;
+    for (const partition of this.#partitions) buffered += partition.bufferedBytes;
+    const room = this.#options.maximumBufferedBytes - buffered;
+
+    const ready = new Map<number, PartitionReader[]>();
+    let isLeaderMissing = false;
+    for (const partition of this.#partitions) {
+      if (!this.#wants(partition, room, now)) continue;
+      const leader = this.#cluster.leaderOf(partition.topic, partition.partition);
+      if (leader === undefined) {
+        isLeaderMissing = true;
+        continue;
+      }
+      if (leader.epoch !== partition.validatedEpoch && this.#mustValidate(partition, leader.epoch)) {
+        void this.#validate(partition, leader);
+        continue;
+      }
+      const follower = partition.preferredUntil > now ? partition.preferredReplica : -1;
+      const node = follower >= 0 ? follower : leader.nodeId;
+      const list = ready.get(node);
+      if (list === undefined) ready.set(node, [partition]);
+      else list.push(partition);
+    }
+    if (isLeaderMissing) void this.#refreshMetadata();
+    for (const [node, partitions] of ready) this.#send(node, partitions, room, now);
+  }
+
+  #wants(partition: PartitionReader, room: number, now: number): boolean {
+    if (partition.isPaused || partition.isInFlight || partition.isSeeking || partition.isDead) return false;
+    if (partition.retryAt > now) {
+      this.#wakeAt(partition.retryAt);
+      return false;
+    }
+    const { bufferedBytes } = partition;
+    if (bufferedBytes === 0 || (room > 0 && bufferedBytes <= this.#options.maximumPartitionBytes / 2)) return true;
+    // Left out now, so a long poll for it would be no use when it has room again: there will be something.
+    partition.isHungry = true;
+    return false;
+  }
+
+  #send(nodeId: number, partitions: PartitionReader[], room: number, now: number): void {
+    let broker = this.#brokers.get(nodeId);
+    if (broker === undefined) {
+      const lane = (name: string): Lane => ({ purpose: `${this.#options.purpose}/${name}`, isBusy: false });
+      broker = { lanes: [lane('fetch-1'), lane('fetch-2')], backoff: new Backoff(), retryAt: 0 };
+      this.#brokers.set(nodeId, broker);
+    }
+    if (broker.retryAt > now) {
+      this.#wakeAt(broker.retryAt);
+      return;
+    }
+    const [first, second] = broker.lanes;
+    if (first.isBusy && second.isBusy) return;
+    const isOtherWaiting = first.isBusy || second.isBusy;
+    // While the other lane waits for new records, this one only fetches what is there already.
+    const chosen = isOtherWaiting ? partitions.filter((partition) => partition.isHungry) : partitions;
+    if (chosen.length === 0) return;
+    const lane = first.isBusy ? second : first;
+    lane.isBusy = true;
+    const { maximumPartitionBytes } = this.#options;
+    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 2 << 20, Math.max(room, LEAST_BYTES));
+    const entries: FetchPartition[] = chosen.map((partition) => ({
+      topic: partition.topic,
+      partition: partition.partition,
+      leaderEpoch: this.#cluster.leaderOf(partition.topic, partition.partition)?.epoch ?? -1,
+      offset: partition.fetchOffset,
+      maximumBytes: room > 0 ? Math.max(maximumPartitionBytes - partition.bufferedBytes, LEAST_BYTES) : LEAST_BYTES,
+    }));
+    for (const partition of chosen) partition.isInFlight = true;
+    this.#inFlightBytes += responseBytes;
+    const wait = isOtherWaiting ? 0 : (this.#options.maximumWaitMilliseconds ?? 500);
+    void this.#fetch(nodeId, broker, lane, chosen, entries, responseBytes, wait);
+  }
+
+  async #fetch(
+    nodeId: number,
+    broker: BrokerLanes,
+    lane: Lane,
+    partitions: readonly PartitionReader[],
+    entries: readonly FetchPartition[],
+    maximumBytes: number,
+    maximumWaitMilliseconds: number,
+  ): Promise<void> {
+    const source = `broker ${nodeId}`;
+    try {
+      const connection = await this.#cluster.connection(nodeId, lane.purpose);
+      const version = connection.bestVersion(1, 'Fetch', 11, 12);
+      const { isolation, rackId } = this.#options;
+      const { requestTimeoutMilliseconds } = this.#cluster.options;
+      const response = await connection.sendRaw(
+        fetch(version, entries, { maximumWaitMilliseconds, minimumBytes: 1, maximumBytes, isolation, rackId }),
+        requestTimeoutMilliseconds + maximumWaitMilliseconds,
+      );
+      try {
+        const { error, partitions: fetched } = readFetch(response.reader);
+        if (error !== 0) throw brokerError(error, `Fetch from broker ${nodeId}`);
+        this.#settle(partitions, fetched, response.reader.bytes, response.block, nodeId);
+      } finally {
+        response.block.release();
+      }
+      broker.backoff.reset();
+      this.#events.onTrouble(source, undefined);
+    } catch (error) {
+      const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
+      broker.retryAt = performance.now() + broker.backoff.next();
+      for (const partition of partitions) partition.preferredUntil = 0;
+      // A connection may end at any time; only when the next one fails too is it trouble.
+      const isHarmless = failure.code === 'KAFKA_DISCONNECTED' && broker.backoff.attempts === 1;
+      if (!this.#isClosed && !isHarmless) this.#events.onTrouble(source, failure);
+      void this.#refreshMetadata();
+    } finally {
+      lane.isBusy = false;
+      this.#inFlightBytes -= maximumBytes;
+      for (const partition of partitions) partition.isInFlight = false;
+      this.wake();
+    }
+  }
+
+  #settle(
+    asked: readonly PartitionReader[],
+    fetched: readonly FetchedPartition[],
+    bytes: Buffer,
+    block: Parameters<PartitionReader['append']>[2],
+    nodeId: number,
+  ): void {
+    const byName = new Map(asked.map((partition) => [`${partition.topic}-${partition.partition}`, partition]));
+    let isNew = false;
+    for (const answer of fetched) {
+      const partition = byName.get(`${answer.topic}-${answer.partition}`);
+      // Revoked while the request was under way: what came belongs to nobody.
+      if (partition === undefined || partition.isDead || partition.isSeeking) continue;
+      if (answer.error !== 0) {
+        this.#partitionError(partition, answer.error, nodeId);
+        continue;
+      }
+      partition.highWatermark = answer.highWatermark;
+      partition.logStartOffset = answer.logStartOffset;
+      if (answer.preferredReplica >= 0 && answer.preferredReplica !== nodeId) {
+        partition.preferredReplica = answer.preferredReplica;
+        partition.preferredUntil = performance.now() + PREFERRED_REPLICA_MILLISECONDS;
+        continue;
+      }
+      if (partition.append(answer, bytes, block, this.#options.isolation === 1)) {
+        isNew = true;
+        this.#events.onTrouble(sourceOf(partition), undefined);
+        this.#partitions.delete(partition);
+        this.#partitions.add(partition);
+      }
+      const limit = this.#options.isolation === 1 ? answer.lastStableOffset : answer.highWatermark;
+      partition.isHungry = partition.fetchOffset < limit;
+      // Left without a byte by the limits of the response: not asked for again in a busy loop.
+      if (partition.isHungry && answer.end === answer.start)
+        partition.retryAt = performance.now() + EMPTY_RETRY_MILLISECONDS;
+    }
+    if (isNew) {
+      this.#relieve();
+      this.#events.onRecords();
+    }
+  }
+
+  /** Slow partitions may hold whole blocks by a few batches: then those are copied out. */
+  #relieve(): void {
+    if (responseMemory.usedBytes <= 2 * this.#options.maximumBufferedBytes + (32 << 20)) return;
+    for (const partition of this.#partitions) if (partition.bufferedBytes > 0) partition.detach();
+  }
+
+  #partitionError(partition: PartitionReader, code: number, nodeId: number): void {
+    const leader = this.#cluster.leaderOf(partition.topic, partition.partition);
+    if (leader !== undefined && leader.nodeId !== nodeId) {
+      // The follower cannot serve it: back to the leader, which knows the truth.
+      partition.preferredUntil = 0;
+      partition.retryAt = performance.now() + PARTITION_RETRY_MILLISECONDS;
+      return;
+    }
+    if (code === KafkaCode.OFFSET_OUT_OF_RANGE) {
+      partition.isSeeking = true;
+      this.#events.onOutOfRange(partition);
+      return;
+    }
+    partition.retryAt = performance.now() + PARTITION_RETRY_MILLISECONDS;
+    if (needsMetadata(code)) void this.#refreshMetadata();
+    // Elections take a moment and are nobody's trouble; a topic that is gone, or forbidden, is.
+    const isPassing = code !== KafkaCode.UNKNOWN_TOPIC_OR_PARTITION && code !== KafkaCode.UNKNOWN_TOPIC_ID;
+    if (isPassing && (needsMetadata(code) || code === KafkaCode.OFFSET_NOT_AVAILABLE)) return;
+    partition.retryAt = performance.now() + CONFIGURATION_RETRY_MILLISECONDS;
+    const what = `Fetch of ${partition.topic}-${partition.partition}`;
+    this.#events.onTrouble(sourceOf(partition), brokerError(code, what));
+  }
+
+  /** The position was read under another leader: its log may be shorter than what was read. */
+  #mustValidate(partition: PartitionReader, leaderEpoch: number): boolean {
+    if (partition.lastEpoch < 0 || leaderEpoch < 0 || partition.lastEpoch >= leaderEpoch) {
+      partition.validatedEpoch = leaderEpoch;
+      return false;
+    }
+    return true;
+  }
+
+  async #validate(
+    partition: PartitionReader,
+    leader: { readonly nodeId: number; readonly epoch: number },
+  ): Promise<void> {
+    partition.isSeeking = true;
+    let isTruncated = false;
+    try {
+      const { topic, partition: index, lastEpoch } = partition;
+      const connection: Connection = await this.#cluster.connection(leader.nodeId, `${this.#options.purpose}/control`);
+      const supported = connection.versionsOf(23);
+      if (supported === undefined || supported.max < 3) {
+        partition.validatedEpoch = leader.epoch;
+        return;
+      }
+      const [answer] = await connection.send(
+        offsetForLeaderEpoch([{ topic, partition: index, currentLeaderEpoch: leader.epoch, leaderEpoch: lastEpoch }]),
+      );
+      const code = answer?.error ?? KafkaCode.UNKNOWN_TOPIC_OR_PARTITION;
+      if (code !== 0) throw brokerError(code, `OffsetForLeaderEpoch of ${topic}-${index}`);
+      partition.validatedEpoch = leader.epoch;
+      if (answer!.endOffset >= 0 && answer!.endOffset < partition.fetchOffset && !partition.isDead) {
+        isTruncated = true;
+        this.#events.onTruncated(partition, answer!.endOffset);
+      }
+    } catch {
+      // It is tried again with fresh metadata; nothing is fetched before it succeeds.
+      partition.retryAt = performance.now() + PARTITION_RETRY_MILLISECONDS;
+      void this.#refreshMetadata();
+    } finally {
+      if (!isTruncated) partition.isSeeking = false;
+      this.wake();
+    }
+  }
+
+  /** Looks who leads now; one request at a time, with pauses that grow while it does not help. */
+  async #refreshMetadata(): Promise<void> {
+    if (this.#refreshing || this.#isClosed) return;
+    this.#refreshing = true;
+    try {
+      const answer = await this.#cluster.refresh([...this.#options.topics].sort());
+      this.#events.onTrouble('metadata', undefined);
+      const isComplete = answer.topics.every(
+        (topic) => topic.error === 0 && topic.partitions.every((partition) => partition.leader >= 0),
+      );
+      if (isComplete) this.#refreshBackoff.reset();
+    } catch (error) {
+      if (!this.#isClosed) this.#events.onTrouble('metadata', toHeadraceError(error, 'KAFKA_UNREACHABLE'));
+    }
+    const pause = this.#refreshBackoff.next();
+    setTimeout(() => {
+      this.#refreshing = false;
+      this.wake();
+    }, pause).unref();
+    this.wake();
+  }
+}
+
+const sourceOf = (partition: PartitionReader): string => `${partition.topic}-${partition.partition}`;

@@ -1,0 +1,207 @@
+/**
+ * One mapping while it polls: its cluster, its group member, its poller, and what is said about it. Made when a mapping
+ * is enabled, gone when it is disabled; the supervisor owns it.
+ */
+import { HeadraceError, toHeadraceError } from '../errors.ts';
+import type { GroupConsumer, KafkaCluster } from '../kafka/contract.ts';
+import { mappingStatusChannel, mappingWarningChannel } from '../telemetry/channels.ts';
+import type { CommittedOffset } from './committer.ts';
+import type { MappingDefinition } from './definition.ts';
+import { compileFilterCriteria, InvalidFilterError } from './filter.ts';
+import { compileMapping, type EngineOptions, type MappingOptions, startingPosition } from './options.ts';
+import { Poller } from './poller.ts';
+import type { PollerContext, PollerObserver } from './poller-context.ts';
+import type { FailureCondition } from './settlement.ts';
+import type { Slice } from './slice.ts';
+import {
+  DESTINATION_UNREACHABLE,
+  FUNCTION_CALL_FAILED,
+  NO_RECORDS_PROCESSED,
+  OK,
+  sourceProblem,
+  USER_INITIATED,
+} from './status.ts';
+
+/** How long a failed resolution of a cluster waits before the next. */
+const RESOLVE_AGAIN_MILLISECONDS = 5000;
+const MOST_WARNINGS = 50;
+/** How many are allowed is for the API to say; here the raised quota holds. */
+const MOST_FILTERS = 10;
+
+export interface ActiveMappingContext extends Omit<PollerContext, 'observer'> {
+  readonly clusters: (definition: MappingDefinition) => Promise<KafkaCluster>;
+  readonly engine: EngineOptions;
+}
+
+export class ActiveMapping {
+  lastProcessingResult: string;
+  /** Written by what the source says; `USER_INITIATED` while all is well. */
+  reason: string = USER_INITIATED;
+
+  readonly #context: ActiveMappingContext;
+  readonly #onChange: () => void;
+  readonly #warnings = new Map<string, string>();
+  #definition: MappingDefinition;
+  #cluster: KafkaCluster | undefined;
+  #consumer: GroupConsumer | undefined;
+  #poller: Poller | undefined;
+  #timer: unknown;
+  #closing = false;
+  #settled!: () => void;
+  /** Resolves when partitions were assigned, or when it is known that something is wrong. */
+  readonly settled: Promise<void>;
+
+  constructor(
+    definition: MappingDefinition,
+    lastProcessingResult: string,
+    context: ActiveMappingContext,
+    onChange: () => void,
+  ) {
+    this.#definition = definition;
+    this.#context = context;
+    this.#onChange = onChange;
+    this.lastProcessingResult = lastProcessingResult;
+    this.settled = new Promise((resolve) => {
+      this.#settled = resolve;
+    });
+    void this.#start();
+  }
+
+  get poller(): Poller | undefined {
+    return this.#poller;
+  }
+
+  get rebalances(): number {
+    return this.#consumer?.rebalances ?? 0;
+  }
+
+  get warnings(): string[] {
+    return [...this.#warnings.values()];
+  }
+
+  get committed(): CommittedOffset[] {
+    return this.#poller?.committed ?? [];
+  }
+
+  /** Swaps what can be swapped while running. */
+  reconfigure(definition: MappingDefinition): void {
+    this.#definition = definition;
+    if (this.#poller !== undefined) this.#poller.reconfigure(this.#compile(this.#poller.options.bootstrapServers));
+  }
+
+  /** Finishes or hands back what is in flight within the limit, commits, leaves the group. */
+  async close(drainMilliseconds: number): Promise<void> {
+    this.#closing = true;
+    this.#context.clock.clearTimeout(this.#timer);
+    this.#settled();
+    this.#poller?.limitDrain(drainMilliseconds);
+    // The consumer's own limit leaves room for the last commit.
+    await this.#consumer?.close({ timeoutMilliseconds: drainMilliseconds + 5000 });
+    this.#poller?.abandon();
+    await this.#cluster?.close();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      const definition = this.#definition;
+      const cluster = await this.#context.clusters(definition);
+      if (this.#closing) {
+        await cluster.close();
+        return;
+      }
+      this.#cluster = cluster;
+      const servers = definition.bootstrapServers ?? cluster.bootstrapServers ?? [];
+      const poller = new Poller(this.#compile(servers), { ...this.#context, observer: this.#observer });
+      this.#poller = poller;
+      this.#consumer = cluster.createGroupConsumer(
+        {
+          groupId: definition.consumerGroupId,
+          topics: definition.topics,
+          startingPosition: startingPosition(definition),
+          clientId: `${definition.uuid}-0`,
+        },
+        poller,
+      );
+      poller.attach(this.#consumer);
+      this.#consumer.start();
+    } catch (error) {
+      this.#observer.source(startError(error));
+      if (!this.#closing) {
+        this.#timer = this.#context.clock.setTimeout(() => void this.#start(), RESOLVE_AGAIN_MILLISECONDS);
+      }
+    }
+  }
+
+  #compile(bootstrapServers: readonly string[]): MappingOptions {
+    const { engine } = this.#context;
+    const filter = compileFilterCriteria(this.#definition.filterCriteria, { maximumFilters: MOST_FILTERS });
+    for (const warning of filter?.warnings ?? []) this.#observer.warning(`filter ${warning}`, warning);
+    return compileMapping(this.#definition, bootstrapServers, filter, engine);
+  }
+
+  #say(result: string, reason: string, error?: HeadraceError | { type: string; message: string }): void {
+    if (this.lastProcessingResult === result && this.reason === reason) return;
+    this.lastProcessingResult = result;
+    this.reason = reason;
+    this.#onChange();
+    if (mappingStatusChannel.hasSubscribers)
+      mappingStatusChannel.publish({ uuid: this.#definition.uuid, status: { result, reason }, error });
+  }
+
+  readonly #observer: PollerObserver = {
+    assigned: () => this.#settled(),
+    processed: (failure) => this.#say(failure === undefined ? OK : FUNCTION_CALL_FAILED, USER_INITIATED, failure),
+    source: (error) => {
+      this.#settled();
+      if (error === undefined) {
+        if (this.reason !== USER_INITIATED || this.lastProcessingResult !== NO_RECORDS_PROCESSED)
+          this.#say(OK, USER_INITIATED);
+        return;
+      }
+      const { result, reason } = sourceProblem(error);
+      this.#say(result, reason ?? USER_INITIATED, error);
+      this.warn(`source ${error.code}`, `${error.message} ${error.cure}`);
+    },
+    destinationFailed: (error) => {
+      this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);
+      this.warn(`destination ${error.code}`, `${error.message} ${error.cure}`);
+    },
+    dropped: (condition: FailureCondition, slices: readonly Slice[]) => {
+      const { lane, from } = slices[0]!;
+      const count = slices.reduce((sum, slice) => sum + slice.count, 0);
+      const text = `${count} records from ${lane.name}, offset ${from} on, were dropped: ${condition}, and no destination is configured.`;
+      this.warn(`dropped ${condition}`, text);
+    },
+    answered: (payload) => {
+      if (!this.#warnings.has('status code') && looksLikeServerError(payload))
+        this.warn(
+          'status code',
+          `${this.#definition.functionArn} answered a batch with statusCode 500 or more. An event source mapping ignores the answer and counts the batch as processed: throw an error to have it tried again.`,
+        );
+    },
+    warning: (key, text) => this.warn(key, text),
+  };
+
+  /** Says something that a person should know, once for each `key`. */
+  warn(key: string, text: string): void {
+    if (this.#warnings.has(key) || this.#warnings.size >= MOST_WARNINGS) return;
+    this.#warnings.set(key, text);
+    mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
+  }
+}
+
+function startError(error: unknown): HeadraceError {
+  if (!(error instanceof InvalidFilterError)) return toHeadraceError(error);
+  return new HeadraceError('CONFIGURATION', `${error.message} ${error.detail}`, { cause: error });
+}
+
+/** An answer made for an HTTP integration that reports a failure; nobody reads it here. */
+function looksLikeServerError(payload: Buffer): boolean {
+  if (payload.length > 65_536 || payload[0] !== 0x7b || !payload.includes('"statusCode"')) return false;
+  try {
+    const { statusCode } = JSON.parse(payload.toString('utf8')) as { statusCode?: unknown };
+    return typeof statusCode === 'number' && statusCode >= 500;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,92 @@
+/** What a poller counts, and what it publishes for whoever listens; nothing is computed for nobody. */
+import type { InvokeOutcome } from '../functions/outcome.ts';
+import type { TopicPartition } from '../kafka/contract.ts';
+import { batchChannel, filterChannel, mappingInvocationChannel, rebalanceChannel } from '../telemetry/channels.ts';
+import type { MappingOptions } from './options.ts';
+import { singleRecords } from './slice.ts';
+import type { WorkItem } from './work-item.ts';
+
+export class PollerCounts {
+  received = 0;
+  filtered = 0;
+  invocations = 0;
+  succeeded = 0;
+  failedInvocations = 0;
+  throttles = 0;
+  dropped = 0;
+  toDestination = 0;
+  committed = 0;
+  rebalances = 0;
+}
+
+export function publishBatch(options: MappingOptions, item: WorkItem, payload: Buffer): void {
+  if (!batchChannel.hasSubscribers) return;
+  batchChannel.publish({
+    uuid: options.uuid,
+    records: item.count,
+    bytes: payload.length,
+    partitions: partitionsOf(item),
+    attempt: item.invocations,
+  });
+}
+
+export function publishInvocation(
+  options: MappingOptions,
+  item: WorkItem,
+  outcome: InvokeOutcome,
+  durationMilliseconds: number,
+): void {
+  if (!mappingInvocationChannel.hasSubscribers) return;
+  mappingInvocationChannel.publish({
+    uuid: options.uuid,
+    functionArn: options.functionArn,
+    outcome,
+    records: item.count,
+    partitions: partitionsOf(item),
+    durationMilliseconds,
+  });
+}
+
+export function publishFiltered(options: MappingOptions, taken: { received: number; filtered: number }): void {
+  if (!filterChannel.hasSubscribers) return;
+  filterChannel.publish({
+    uuid: options.uuid,
+    matched: taken.received - taken.filtered,
+    filtered: taken.filtered,
+  });
+}
+
+export function publishRebalance(
+  options: MappingOptions,
+  counts: PollerCounts,
+  change: {
+    readonly assigned?: readonly TopicPartition[];
+    readonly revoked?: readonly TopicPartition[];
+    readonly lost?: readonly TopicPartition[];
+  },
+): void {
+  if (!rebalanceChannel.hasSubscribers) return;
+  const names = (partitions: readonly TopicPartition[] = []): TopicPartition[] =>
+    partitions.map(({ topic, partition }) => ({ topic, partition }));
+  rebalanceChannel.publish({
+    uuid: options.uuid,
+    assigned: names(change.assigned),
+    revoked: names(change.revoked),
+    lost: names(change.lost),
+    rebalances: counts.rebalances,
+  });
+}
+
+/** First and last offset of each partition in a batch. */
+function partitionsOf(item: WorkItem): { topic: string; partition: number; firstOffset: number; lastOffset: number }[] {
+  const partitions: { topic: string; partition: number; firstOffset: number; lastOffset: number }[] = [];
+  let lane: unknown;
+  for (const single of singleRecords(item.slices)) {
+    const { topic, partition } = single.slice.lane.assigned;
+    if (single.slice.lane !== lane)
+      partitions.push({ topic, partition, firstOffset: single.offset, lastOffset: single.offset });
+    else partitions.at(-1)!.lastOffset = single.offset;
+    lane = single.slice.lane;
+  }
+  return partitions;
+}

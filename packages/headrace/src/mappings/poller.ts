@@ -1,0 +1,678 @@
+/**
+ * The poller of one mapping in one process: one loop (`#step`) that looks at state and acts or returns. Every event
+ * (records came, an invocation ended, a timer fired, options changed) only calls it.
+ *
+ *      lanes with records ──► assemble + write ──► invoke ──► settle (pure) ──► apply fates
+ *             ▲                                                                │ done, drop → tracker
+ *             └──────── lane free again ◄── work list of the lane empty ◄──────┤ retry, split, destination → work list
+ *
+ * It knows Kafka by `kafka/contract.ts` and functions by `invoke`, and has no time and no chance but the injected ones.
+ */
+
+import { type HeadraceError, toHeadraceError } from '../errors.ts';
+import type { InvokeOutcome } from '../functions/outcome.ts';
+import type { AssignedPartition, ConsumerListener, GroupConsumer } from '../kafka/contract.ts';
+import { ripeAt } from './batching.ts';
+import { type CommittedOffset, Committer } from './committer.ts';
+import { EventWriter, estimatePayload } from './event-writer.ts';
+import { failedBatch } from './failed-batch.ts';
+import { Lane, type Taken } from './lane.ts';
+import type { MappingOptions } from './options.ts';
+import { releaseBuffer } from './payload-buffers.ts';
+import { type PollerContext, randomUuid } from './poller-context.ts';
+import { PollerCounts, publishBatch, publishFiltered, publishInvocation, publishRebalance } from './poller-counts.ts';
+import { decidePollers, SCALING_INTERVAL_MILLISECONDS } from './scaling.ts';
+import {
+  type BatchFacts,
+  backoffMilliseconds,
+  type FailureCondition,
+  type Fate,
+  type Settlement,
+  settle,
+} from './settlement.ts';
+import { joinSlices, type Slice, singleRecords, splitSlices } from './slice.ts';
+import { WorkItem } from './work-item.ts';
+
+/** At most so many bytes are taken and filtered in one turn of the event loop. */
+const BYTES_A_STEP = 4 * 1024 * 1024;
+
+const writer = new EventWriter();
+
+export class Poller implements ConsumerListener {
+  readonly counts = new PollerCounts();
+  /** How many pollers AWS would say are at work: the width of what is invoked in parallel. Written by `#scale`. */
+  pollers: number;
+
+  readonly #context: PollerContext;
+  readonly #committer: Committer;
+  #options: MappingOptions;
+
+  readonly #lanes = new Map<AssignedPartition, Lane>();
+  /** Lanes without work that have records, in the order in which they are served. */
+  readonly #ready: Lane[] = [];
+  /** Batches that wait for their time, their turn or a poller. */
+  readonly #waiting = new Set<WorkItem>();
+  /** Batches at the function or at the destination. */
+  readonly #busy = new Set<WorkItem>();
+  #inFlight = 0;
+  /** Since when a poller is free; meaningful while one is. */
+  #freeSince: number;
+  readonly #drained = new Set<() => void>();
+  #revokeTimeout: number;
+
+  #stopped = false;
+  #stepping = false;
+  #stepAgain = false;
+  #timer: unknown;
+  #timerAt = Number.POSITIVE_INFINITY;
+
+  #lastScaling: number;
+  #mostBusy = 0;
+  #throttled = false;
+  #spareSince: number;
+
+  constructor(options: MappingOptions, context: PollerContext) {
+    this.#options = options;
+    this.#context = context;
+    const now = context.clock.now();
+    this.#freeSince = now;
+    this.#lastScaling = now;
+    this.#spareSince = now;
+    this.pollers = options.minimumPollers;
+    this.#revokeTimeout = context.revokeTimeoutMilliseconds;
+    // A fenced commit is the first that a process which was asleep hears of its partition's new owner.
+    this.#committer = new Committer(options.uuid, this.counts, context, this.#step, (lane) => this.#handBack(lane));
+  }
+
+  /** The consumer that this poller listens to; before its `start`. */
+  attach(consumer: GroupConsumer): void {
+    this.#committer.consumer = consumer;
+  }
+
+  get options(): MappingOptions {
+    return this.#options;
+  }
+
+  get lanes(): Iterable<Lane> {
+    return this.#lanes.values();
+  }
+
+  get committed(): CommittedOffset[] {
+    return this.#committer.committed;
+  }
+
+  /** What is in flight at the end gets so long (ms), then it is handed back: it comes again. */
+  limitDrain(milliseconds: number): void {
+    this.#revokeTimeout = Math.min(this.#revokeTimeout, milliseconds);
+  }
+
+  /** Applies from the next decision on; what is in flight goes on, nobody leaves the group. */
+  reconfigure(options: MappingOptions): void {
+    this.#options = options;
+    this.pollers = Math.max(options.minimumPollers, Math.min(options.maximumPollers, this.pollers));
+    this.#step();
+  }
+
+  // What the consumer says.
+
+  onAssigned(partitions: readonly AssignedPartition[]): void {
+    const { startingPosition } = this.#options.definition;
+    for (const partition of partitions) {
+      const lane = new Lane(partition);
+      this.#lanes.set(partition, lane);
+      // "Latest" must not be decided a second time: after a crash it would skip what came meanwhile.
+      if (startingPosition !== 'TRIM_HORIZON') this.#committer.pin(lane);
+    }
+    this.counts.rebalances++;
+    publishRebalance(this.#options, this.counts, { assigned: partitions });
+    this.#context.observer.assigned();
+    this.onRecords();
+  }
+
+  async onRevoking(partitions: readonly AssignedPartition[]): Promise<void> {
+    const lanes = this.#lanesOf(partitions);
+    const { clock } = this.#context;
+    for (const lane of lanes) this.#handBack(lane);
+    const isBusy = (): boolean => lanes.some((lane) => lane.work.length > 0);
+    if (isBusy()) {
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          clock.clearTimeout(timer);
+          this.#drained.delete(check);
+          resolve();
+        };
+        const check = (): void => {
+          if (!isBusy()) done();
+        };
+        const timer = clock.setTimeout(done, this.#revokeTimeout);
+        this.#drained.add(check);
+      });
+    }
+    await this.#committer.flush(lanes);
+    this.#forget(lanes);
+    publishRebalance(this.#options, this.counts, { revoked: partitions });
+    this.#step();
+  }
+
+  onLost(partitions: readonly AssignedPartition[]): void {
+    const lanes = this.#lanesOf(partitions);
+    for (const lane of lanes) this.#handBack(lane);
+    this.#forget(lanes);
+    publishRebalance(this.#options, this.counts, { lost: partitions });
+    this.#step();
+  }
+
+  onRecords(): void {
+    for (const lane of this.#lanes.values()) this.#offer(lane);
+    this.#step();
+  }
+
+  onStatus(error: HeadraceError | undefined): void {
+    this.#context.observer.source(error);
+  }
+
+  onSkipped(skipped: { topic: string; partition: number; from: number; to: number; reason: string }): void {
+    const { topic, partition, from, to, reason } = skipped;
+    this.#context.observer.warning(
+      `skipped ${topic}-${partition} ${from}`,
+      `Offsets ${from} to ${to - 1} of ${topic}-${partition} could not be read any more: ${reason}.`,
+    );
+  }
+
+  /** Takes everything back at once: for a stop without a drain. The consumer is closed by the caller. */
+  abandon(): void {
+    this.onLost([...this.#lanes.keys()]);
+    this.#stopped = true;
+    this.#context.clock.clearTimeout(this.#timer);
+  }
+
+  // The loop.
+
+  readonly #step = (): void => {
+    if (this.#stopped) return;
+    if (this.#stepping) {
+      this.#stepAgain = true;
+      return;
+    }
+    this.#stepping = true;
+    do {
+      this.#stepAgain = false;
+      this.#act();
+    } while (this.#stepAgain);
+    this.#stepping = false;
+  };
+
+  #act(): void {
+    const now = this.#context.clock.now();
+    let next = this.#dispatchDue(now);
+    next = Math.min(next, this.#dispatchNew(now));
+    this.#mostBusy = Math.max(this.#mostBusy, this.#inFlight);
+    next = Math.min(next, this.#scale(now));
+    next = Math.min(next, this.#committer.due(now, this.#inFlight === 0 && this.#ready.length === 0));
+    this.#arm(next, now);
+  }
+
+  get #slots(): number {
+    return this.pollers * this.#options.invocationsPerPoller;
+  }
+
+  /** Starts what waits and may go on. Returns when to look again. */
+  #dispatchDue(now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const item of this.#waiting) {
+      if (item.notBefore > now) next = Math.min(next, item.notBefore);
+      else if (!item.isFirst()) continue;
+      else if (item.condition !== undefined) this.#deliver(item, item.condition);
+      else if (this.#inFlight < this.#slots) this.#invoke(item, now);
+    }
+    return next;
+  }
+
+  /** Makes batches of what lies ready. Returns when the next one is ripe. */
+  #dispatchNew(now: number): number {
+    const { memory } = this.#context;
+    const taken: Taken = { received: 0, filtered: 0, bytes: 0 };
+    let next = Number.POSITIVE_INFINITY;
+    while (this.#ready.length > 0 && this.#inFlight < this.#slots) {
+      if (memory.exhausted) {
+        memory.whenFree(this.#step);
+        break;
+      }
+      const gathered = this.#gather(now, taken);
+      if (taken.bytes > BYTES_A_STEP) {
+        // Others want the event loop too.
+        next = now;
+        break;
+      }
+      const at = ripeAt(gathered, this.#options);
+      if (at > now) {
+        next = at;
+        break;
+      }
+      this.#assemble(now);
+    }
+    if (taken.received > 0) {
+      this.counts.received += taken.received;
+      this.counts.filtered += taken.filtered;
+      publishFiltered(this.#options, taken);
+      if (taken.received === taken.filtered) this.#context.observer.processed(undefined);
+    }
+    return next;
+  }
+
+  /** Takes chunks into the lanes in front until they would fill a batch. */
+  #gather(
+    now: number,
+    taken: Taken,
+  ): { records: number; payloadBytes: number; firstBufferedAt: number; freeSince: number } {
+    const { batchSize, payloadLimitBytes, filter } = this.#options;
+    let records = 0;
+    let payloadBytes = 0;
+    let firstBufferedAt = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.#ready.length && records < batchSize && payloadBytes < payloadLimitBytes; i++) {
+      const lane = this.#ready[i]!;
+      while (records + lane.pendingRecords < batchSize && payloadBytes + lane.pendingPayload < payloadLimitBytes) {
+        try {
+          if (!lane.take(filter, now, taken)) break;
+        } catch (error) {
+          this.#break(lane, error);
+          break;
+        }
+        if (lane.tracker.lowWaterMark > lane.requestedCommit) this.#committer.settled(lane);
+        if (taken.bytes > BYTES_A_STEP) break;
+      }
+      if (lane.pendingRecords === 0) {
+        if (!lane.hasRecords || lane.broken !== undefined) {
+          lane.queued = false;
+          this.#ready.splice(i--, 1);
+        }
+        if (taken.bytes > BYTES_A_STEP) break;
+        continue;
+      }
+      records += lane.pendingRecords;
+      payloadBytes += lane.pendingPayload;
+      firstBufferedAt = Math.min(firstBufferedAt, lane.pendingSince);
+    }
+    return { records, payloadBytes, firstBufferedAt, freeSince: this.#freeSince };
+  }
+
+  /** Writes the next batch from the lanes in front and invokes. */
+  #assemble(now: number): void {
+    const { batchSize, payloadLimitBytes, eventHead, rules } = this.#options;
+    const slices: Slice[] = [];
+    let count = 0;
+    let full = false;
+    let expected = 0;
+    for (const lane of this.#ready) expected += Math.min(lane.pendingPayload, payloadLimitBytes);
+    writer.begin(eventHead, payloadLimitBytes, expected);
+    while (this.#ready.length > 0 && count < batchSize && !full) {
+      const lane = this.#ready[0]!;
+      let moved = 0;
+      try {
+        moved = lane.moveInto(slices, batchSize - count, (slice) => {
+          writer.append(slice, slice.count);
+          return { count: writer.written, end: writer.writtenEnd, to: writer.lastOffset + 1 };
+        });
+      } catch (error) {
+        this.#break(lane, error);
+      }
+      count += moved;
+      full = lane.broken === undefined && lane.pendingRecords > 0 && count < batchSize;
+      if (moved === 0 && lane.broken === undefined) {
+        // Not a byte more fits. Alone in the event: the record is too large for any.
+        if (count === 0) this.#oversized(lane, now);
+        break;
+      }
+      lane.queued = false;
+      this.#ready.shift();
+    }
+    const payload = writer.finish();
+    if (count === 0) {
+      releaseBuffer(payload);
+      return;
+    }
+    const item = new WorkItem(slices);
+    for (const lane of item.lanes()) lane.work.push(item);
+    if (rules.maximumAgeMilliseconds !== Number.POSITIVE_INFINITY) {
+      const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
+      if (Array.isArray(verdict.fates) || (verdict.fates as Fate).kind !== 'invoke') {
+        releaseBuffer(payload);
+        this.#apply(item, verdict, now);
+        this.#stepAgain = true;
+        return;
+      }
+    }
+    this.#send(item, payload, now);
+  }
+
+  /** The first pending record of `lane` does not fit into any event. */
+  #oversized(lane: Lane, now: number): void {
+    const slices: Slice[] = [];
+    lane.moveInto(slices, 1, (slice) => {
+      const single = singleRecords([slice])[0]!;
+      return { count: 1, end: single.slice.end, to: single.offset + 1 };
+    });
+    lane.queued = false;
+    this.#ready.shift();
+    const item = new WorkItem(slices);
+    lane.work.push(item);
+    const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: this.#options.payloadLimitBytes };
+    this.#apply(item, settle(tooLarge, this.#facts(item), this.#options.rules, now, 0), now);
+    this.#stepAgain = true;
+  }
+
+  /** Invokes with a batch that was tried before, or that is a part of one. */
+  #invoke(item: WorkItem, now: number): void {
+    const { rules, eventHead, payloadLimitBytes } = this.#options;
+    this.#waiting.delete(item);
+    if (rules.maximumAgeMilliseconds !== Number.POSITIVE_INFINITY) {
+      const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
+      if (Array.isArray(verdict.fates) || (verdict.fates as Fate).kind !== 'invoke') {
+        this.#apply(item, verdict, now);
+        this.#stepAgain = true;
+        return;
+      }
+    }
+    let bytes = 0;
+    for (const slice of item.slices) bytes += slice.end - slice.start;
+    writer.begin(eventHead, payloadLimitBytes, estimatePayload(bytes, item.count));
+    for (const slice of item.slices) {
+      writer.append(slice, slice.count);
+      if (writer.written < slice.count) break;
+    }
+    const fitting = writer.records;
+    const payload = writer.finish();
+    if (fitting < item.count) {
+      // The limit or the event's head changed since this batch was made.
+      releaseBuffer(payload);
+      const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: payloadLimitBytes };
+      this.#apply(item, settle(tooLarge, this.#facts(item), rules, now, 0), now);
+      this.#stepAgain = true;
+      return;
+    }
+    this.#send(item, payload, now);
+  }
+
+  #send(item: WorkItem, payload: Buffer, now: number): void {
+    const { functionArn } = this.#options;
+    item.busy = true;
+    item.payload = payload;
+    item.invocations++;
+    this.#busy.add(item);
+    this.#inFlight++;
+    this.#context.memory.take(payload.buffer.byteLength);
+    this.counts.invocations++;
+    publishBatch(this.#options, item, payload);
+    // The log tail costs the function's side work: it is asked for where somebody will want to read it.
+    const ended = this.#context.invoke(functionArn, payload, item.failures > 0 ? { logTail: true } : undefined);
+    ended.then(
+      (outcome) => this.#invoked(item, outcome, now),
+      (error: unknown) =>
+        this.#invoked(
+          item,
+          { kind: 'unavailable', status: 500, type: 'ServiceException', message: String(error) },
+          now,
+        ),
+    );
+  }
+
+  #invoked(item: WorkItem, outcome: InvokeOutcome, startedAt: number): void {
+    const now = this.#context.clock.now();
+    const payload = item.payload!;
+    this.#context.memory.give(payload.buffer.byteLength);
+    releaseBuffer(payload);
+    item.payload = undefined;
+    item.busy = false;
+    this.#busy.delete(item);
+    if (this.#inFlight-- >= this.#slots) this.#freeSince = now;
+    item.lastOutcome = outcome;
+    if ('logTail' in outcome) item.logTail = outcome.logTail?.toString('utf8');
+    publishInvocation(this.#options, item, outcome, now - startedAt);
+    if (outcome.kind === 'success') this.#context.observer.answered(outcome.payload);
+    if (outcome.kind === 'throttled') {
+      this.counts.throttles++;
+      this.#throttled = true;
+    }
+    const settlement = settle(outcome, this.#facts(item), this.#options.rules, now, this.#context.random());
+    if (settlement.failure !== undefined) this.counts.failedInvocations++;
+    this.#context.observer.processed(settlement.failure);
+    this.#apply(item, settlement, now);
+    this.#step();
+  }
+
+  /** Carries out what was decided. The item must be first in line on all its lanes. */
+  #apply(item: WorkItem, settlement: Settlement, now: number): void {
+    const { fates, failure } = settlement;
+    if (failure !== undefined) {
+      if (item.failures++ === 0) item.firstFailureAt = now;
+      item.failure = failure;
+    }
+    const lanes = item.lanes();
+    for (const lane of lanes) lane.work.shift();
+    this.#waiting.delete(item);
+    const singles = 'kind' in fates ? undefined : singleRecords(item.slices);
+    const groups = new Map<Fate, Slice[]>();
+    if (singles === undefined) groups.set(fates as Fate, item.slices);
+    else {
+      for (let i = 0; i < singles.length; i++) {
+        const fate = (fates as readonly Fate[])[i]!;
+        const group = groups.get(fate);
+        if (group === undefined) groups.set(fate, [singles[i]!.slice]);
+        else group.push(singles[i]!.slice);
+      }
+    }
+    const parts: WorkItem[] = [];
+    for (const [fate, group] of groups) this.#applyFate(item, fate, joinSlices(group), settlement, parts);
+    for (const { held } of item.slices) held.release();
+    for (let i = parts.length - 1; i >= 0; i--) {
+      const part = parts[i]!;
+      for (const lane of part.lanes()) lane.work.unshift(part);
+      this.#waiting.add(part);
+    }
+    for (const lane of lanes) {
+      if (lane.work.length === 0) this.#offer(lane);
+    }
+    for (const check of [...this.#drained]) check();
+  }
+
+  #applyFate(item: WorkItem, fate: Fate, slices: Slice[], settlement: Settlement, parts: WorkItem[]): void {
+    const keep = (kept: Slice[], change: (part: WorkItem) => void): void => {
+      // A lane that is on its way to another member begins nothing new: its records come again over there.
+      const alive = kept.filter(({ lane }) => !lane.draining && !lane.tracker.closed);
+      if (alive.length === 0) return;
+      for (const { held } of alive) held.hold();
+      const part = item.part(alive);
+      change(part);
+      parts.push(part);
+    };
+    switch (fate.kind) {
+      case 'done': {
+        const settled = this.#settleAll(slices);
+        if (item.condition === undefined) this.counts.succeeded += settled;
+        else this.counts.toDestination += settled;
+        break;
+      }
+      case 'drop': {
+        const dropped = this.#settleAll(slices);
+        this.counts.dropped += dropped;
+        if (dropped > 0) this.#context.observer.dropped(fate.condition, slices);
+        break;
+      }
+      case 'invoke':
+        keep(slices, (part) => {
+          part.notBefore = 0;
+        });
+        break;
+      case 'retry':
+        keep(slices, (part) => {
+          if (settlement.spendsAttempt) part.retries++;
+          part.notBefore = fate.at;
+        });
+        break;
+      case 'destination':
+        keep(slices, (part) => {
+          part.condition = fate.condition;
+          part.failures = 0;
+          part.notBefore = 0;
+        });
+        break;
+      case 'split': {
+        let count = 0;
+        for (const slice of slices) count += slice.count;
+        for (const half of splitSlices(slices, Math.ceil(count / 2)))
+          keep(half, (part) => {
+            part.notBefore = 0;
+          });
+        break;
+      }
+    }
+  }
+
+  /** Notes slices as settled; returns how many records of living assignments there were. */
+  #settleAll(slices: readonly Slice[]): number {
+    let records = 0;
+    for (const { lane, from, to, count } of slices) {
+      if (!lane.tracker.settle(from, to)) continue;
+      records += count;
+      this.#committer.settled(lane);
+    }
+    return records;
+  }
+
+  /** Hands a batch to the destination; until it is there, its lanes wait. */
+  #deliver(item: WorkItem, condition: FailureCondition): void {
+    const { destinations, clock, observer, random } = this.#context;
+    const { destination } = this.#options;
+    if (destination === undefined) {
+      // It was removed meanwhile: the batch is judged again, by the rules of now.
+      item.condition = undefined;
+      this.#stepAgain = true;
+      return;
+    }
+    this.#waiting.delete(item);
+    item.busy = true;
+    this.#busy.add(item);
+    const batch = failedBatch(item, this.#options, destination, condition, clock.now(), () => randomUuid(random));
+    const ended = (settlement: Settlement): void => {
+      item.busy = false;
+      this.#busy.delete(item);
+      releaseBuffer(batch.payload);
+      this.#apply(item, settlement, clock.now());
+      this.#step();
+    };
+    const delivered = destinations?.deliver(batch) ?? Promise.reject(new Error('No destinations are set up.'));
+    delivered.then(
+      () => ended({ fates: { kind: 'done' }, spendsAttempt: false }),
+      (error: unknown) => {
+        const failure = toHeadraceError(error);
+        observer.destinationFailed(failure);
+        const wait = backoffMilliseconds(this.#options.rules.backoff, item.failures + 1, random());
+        ended({
+          fates: { kind: 'retry', at: clock.now() + wait },
+          spendsAttempt: false,
+          failure: { type: failure.code, message: failure.message },
+        });
+      },
+    );
+  }
+
+  #facts(item: WorkItem): BatchFacts {
+    return {
+      count: item.count,
+      retries: item.retries,
+      failures: item.failures,
+      records: () => singleRecords(item.slices),
+    };
+  }
+
+  // Lanes.
+
+  #lanesOf(partitions: readonly AssignedPartition[]): Lane[] {
+    return partitions.flatMap((partition) => this.#lanes.get(partition) ?? []);
+  }
+
+  /** Queues a lane that could give records and is free. */
+  #offer(lane: Lane): void {
+    if (lane.queued || lane.draining || lane.broken !== undefined || lane.work.length > 0 || !lane.hasRecords) return;
+    lane.queued = true;
+    this.#ready.push(lane);
+  }
+
+  /** Begins nothing new on this lane; what is not in flight goes back at once. */
+  #handBack(lane: Lane): void {
+    lane.draining = true;
+    if (lane.queued) {
+      lane.queued = false;
+      this.#ready.splice(this.#ready.indexOf(lane), 1);
+    }
+    lane.dropPending();
+    for (const item of [...lane.work]) {
+      if (item.busy) continue;
+      lane.work.splice(lane.work.indexOf(item), 1);
+      for (const slice of item.slices) if (slice.lane === lane) slice.held.release();
+      item.slices = item.slices.filter((slice) => slice.lane !== lane);
+      item.count = item.slices.reduce((count, slice) => count + slice.count, 0);
+      if (item.slices.length === 0) this.#waiting.delete(item);
+    }
+  }
+
+  #forget(lanes: readonly Lane[]): void {
+    for (const lane of lanes) {
+      lane.tracker.close();
+      this.#committer.forget(lane);
+      this.#lanes.delete(lane.assigned);
+    }
+  }
+
+  /** Nothing after a record that cannot be decoded is handed out: skipping it would be silent loss. */
+  #break(lane: Lane, error: unknown): void {
+    lane.broken = toHeadraceError(error, 'KAFKA_CORRUPT_BATCH');
+    this.#context.observer.source(toHeadraceError(error, 'KAFKA_CORRUPT_BATCH'));
+    this.#context.observer.warning(`broken ${lane.name}`, `${lane.name} stands still: ${lane.broken.message}`);
+  }
+
+  // Scaling and time.
+
+  /** Decides about once a second while there is something to decide. Returns when to look again. */
+  #scale(now: number): number {
+    const { minimumPollers, maximumPollers, invocationsPerPoller } = this.#options;
+    const due = this.#lastScaling + SCALING_INTERVAL_MILLISECONDS;
+    const isIdle = this.#inFlight === 0 && this.#ready.length === 0 && this.pollers <= minimumPollers;
+    if (now < due) return isIdle ? Number.POSITIVE_INFINITY : due;
+    const slots = this.#slots;
+    if (this.#mostBusy > slots - invocationsPerPoller) this.#spareSince = now;
+    const before = this.pollers;
+    this.pollers = decidePollers({
+      pollers: before,
+      minimum: minimumPollers,
+      maximum: maximumPollers,
+      partitions: this.#lanes.size,
+      waiting: this.#inFlight >= slots ? Math.ceil(this.#ready.length / invocationsPerPoller) : 0,
+      mostBusy: Math.ceil(this.#mostBusy / invocationsPerPoller),
+      throttled: this.#throttled,
+      spareMilliseconds: now - this.#spareSince,
+      scaleDownAfterMilliseconds: this.#context.scaleDownAfterMilliseconds,
+    });
+    if (this.pollers < before) this.#spareSince = now;
+    if (this.pollers > before) this.#stepAgain = true;
+    this.#throttled = false;
+    this.#mostBusy = this.#inFlight;
+    this.#lastScaling = now;
+    return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
+  }
+
+  #arm(at: number, now: number): void {
+    if (at === this.#timerAt) return;
+    const { clock } = this.#context;
+    if (this.#timerAt !== Number.POSITIVE_INFINITY) clock.clearTimeout(this.#timer);
+    this.#timerAt = at;
+    if (at === Number.POSITIVE_INFINITY) return;
+    this.#timer = clock.setTimeout(
+      () => {
+        this.#timerAt = Number.POSITIVE_INFINITY;
+        this.#step();
+      },
+      Math.max(0, at - now),
+    );
+  }
+}

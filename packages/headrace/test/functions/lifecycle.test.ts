@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventually } from '@headrace/testing';
+import { functionVersion, type VersionChanges, Workbench, writeFiles } from './support.ts';
+
+const bench = await Workbench.start();
+let count = 0;
+
+async function add(source: string, changes: VersionChanges = {}): Promise<string> {
+  const name = `l${++count}`;
+  await bench.add(name, { 'index.mjs': source }, changes);
+  return name;
+}
+const linux = process.platform === 'linux';
+const alive = (pid: number): boolean => {
+  try {
+    // A zombie counts as alive for kill(2), so the state is read where there is one.
+    process.kill(pid, 0);
+    return !linux || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+test('a time-out ends the process, keeps /tmp and answers with Sandbox.Timedout', async () => {
+  const name = await add(
+    `import { existsSync, writeFileSync } from 'node:fs'; import { tmpdir } from 'node:os'; import { join } from 'node:path';
+     let calls = 0; const file = join(tmpdir(), 'kept');
+     export const handler = async (event) => { calls++; if (event === 'hang') { writeFileSync(file, ''); for (;;); } return { calls, kept: existsSync(file) }; };`,
+    { timeoutSeconds: 1 },
+  );
+  assert.deepEqual(await bench.result(name), { calls: 1, kept: false });
+  const outcome = await bench.invoke(name, 'hang', { logTail: true });
+  assert.ok(outcome.kind === 'function-error' && outcome.reason === 'timeout');
+  assert.equal(
+    outcome.payload.toString(),
+    `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: ${outcome.requestId} Error: Task timed out after 1.00 seconds"}`,
+  );
+  assert.ok(outcome.durationMilliseconds >= 1_000 && outcome.durationMilliseconds < 1_500);
+  assert.match(outcome.logTail!.toString(), /Z [0-9a-f-]{36} Task timed out after 1\.00 seconds\n\nEND RequestId/);
+  assert.match(outcome.logTail!.toString(), /\tStatus: timeout\t\n$/);
+  assert.deepEqual(await bench.result(name), { calls: 1, kept: true });
+});
+
+test('two environments have different /tmp folders', async () => {
+  const name = await add(
+    `import { tmpdir } from 'node:os'; export const handler = async () => { await new Promise((r) => setTimeout(r, 100)); return tmpdir(); };`,
+  );
+  const [first, second] = await Promise.all([bench.result(name), bench.result(name)]);
+  assert.notEqual(first, second);
+});
+
+for (const [what, source, message, reason] of [
+  ['process.exit(3)', 'process.exit(3)', /Error: Runtime exited with error: exit status 3$/, 'exit'],
+  ['process.exit(0)', 'process.exit(0)', /Error: Runtime exited without providing a reason$/, 'exit'],
+  [
+    'a signal',
+    'process.kill(process.pid, "SIGKILL"); await new Promise((r) => setTimeout(r, 5000))',
+    /signal: killed$/,
+    'exit',
+  ],
+  ['abort()', 'process.abort()', /signal: aborted$/, 'exit'],
+] as const) {
+  test(`${what} is Runtime.ExitError and the next invocation starts anew`, async () => {
+    const name = await add(
+      `let calls = 0; export const handler = async (event) => { calls++; if (event === 'end') { ${source}; } return calls; };`,
+    );
+    assert.equal(await bench.result(name), 1);
+    const failure = await bench.failure(name, 'end');
+    assert.deepEqual([failure.errorType, failure.reason], ['Runtime.ExitError', reason]);
+    assert.match(failure.errorMessage, message);
+    assert.equal(await bench.result(name), 1);
+  });
+}
+
+test('a process that ends between invocations is started again by the next', async () => {
+  const name = await add(
+    `export const handler = async (event) => { if (event === 'soon') setTimeout(() => process.exit(0), 1); return process.pid; };`,
+  );
+  const first = Number(await bench.result(name, 'soon'));
+  await eventually(() => !alive(first));
+  assert.notEqual(await bench.result(name), first);
+});
+
+test('more memory than configured ends the process as out of memory', {
+  skip: linux ? false : 'needs /proc',
+}, async () => {
+  const name = await add(
+    `const held = []; export const handler = async (event) => { if (event !== 'grow') return 'ok'; for (;;) { held.push(Buffer.alloc(8 << 20, 1)); await new Promise((r) => setTimeout(r, 5)); } };`,
+    { memorySizeMegabytes: 192 },
+  );
+  const failure = await bench.failure(name, 'grow');
+  assert.deepEqual([failure.errorType, failure.reason], ['Runtime.ExitError', 'memory']);
+  assert.match(failure.errorMessage, /Runtime exited with error: signal: killed$/);
+  assert.equal(await bench.result(name), 'ok');
+});
+
+test('forked children end with their function', async () => {
+  const name = await add(
+    `import { spawn } from 'node:child_process'; export const handler = async (event) => { const child = spawn('sleep', ['1000']); setTimeout(() => process.exit(1), event); return child.pid; };`,
+  );
+  const pid = Number(await bench.result(name, 20));
+  await eventually(() => !alive(pid));
+});
+
+test('an answer over 6 MB is Function.ResponseSizeTooLarge and the environment lives on', async () => {
+  const name = await add(
+    `let calls = 0; export const handler = async (n) => { calls++; return n === 0 ? calls : 'x'.repeat(n); };`,
+  );
+  const failure = await bench.failure(name, 6_291_555);
+  assert.equal(failure.reason, 'response-too-large');
+  assert.equal(failure.errorType, 'Function.ResponseSizeTooLarge');
+  assert.equal(failure.errorMessage, 'Response payload size exceeded maximum allowed payload size (6291556 bytes).');
+  const largest = await bench.invoke(name, 6_291_554);
+  assert.equal(largest.kind === 'success' && largest.payload.length, 6_291_556);
+  assert.equal(await bench.result(name, 0), 3);
+});
+
+test('an event over 6 MB is refused before it runs', async () => {
+  const outcome = await bench.engine.invoke(
+    await add(`export const handler = async () => 1;`),
+    Buffer.alloc(6_291_457, 32),
+  );
+  assert.deepEqual(outcome, { kind: 'too-large', limitBytes: 6_291_456 });
+});
+
+test('an event of 6 MB arrives whole', async () => {
+  const name = await add(`export const handler = async (event) => event.length;`);
+  assert.equal(await bench.result(name, 'x'.repeat(6_291_454)), 6_291_454);
+});
+
+test('the event of an empty payload is {}', async () => {
+  const name = await add(`export const handler = async (event) => event;`);
+  const outcome = await bench.engine.invoke(name, Buffer.alloc(0));
+  assert.equal(outcome.kind === 'success' && outcome.payload.toString(), '{}');
+});
+
+test('a failed initialisation is repeated inside of the invocation, and again in the next', async () => {
+  const name = await add(
+    `import { appendFileSync, readFileSync } from 'node:fs'; import { tmpdir } from 'node:os'; import { join } from 'node:path';
+     const file = join(tmpdir(), 'attempts'); appendFileSync(file, '.'); const attempts = readFileSync(file, 'utf8').length;
+     if (attempts < 4) throw new Error('attempt ' + attempts);
+     export const handler = async () => attempts;`,
+  );
+  assert.equal((await bench.failure(name)).errorMessage, 'attempt 2');
+  assert.equal((await bench.failure(name)).errorMessage, 'attempt 3');
+  assert.equal(await bench.result(name), 4);
+});
+
+test('an initialisation inside of an invocation is bounded by the time-out', async () => {
+  const name = await add(
+    `import { existsSync, writeFileSync } from 'node:fs'; import { tmpdir } from 'node:os'; import { join } from 'node:path';
+     const file = join(tmpdir(), 'first'); if (!existsSync(file)) { writeFileSync(file, ''); throw new Error('once'); }
+     await new Promise((r) => setTimeout(r, 60000)); export const handler = 1;`,
+    { timeoutSeconds: 1 },
+  );
+  const failure = await bench.failure(name);
+  assert.deepEqual([failure.errorType, failure.reason], ['Sandbox.Timedout', 'timeout']);
+});
+
+test('standard output flooded or closed hurts nobody', async () => {
+  const noisy = await add(
+    `import { writeSync } from 'node:fs'; const line = Buffer.from('x'.repeat(99) + '\\n'); const block = Buffer.concat(Array(640).fill(line));
+     export const handler = async (seconds) => { const end = Date.now() + seconds * 1000; let n = 0; while (Date.now() < end) { try { writeSync(1, block); n += block.length; } catch (error) { if (error.code !== 'EAGAIN') throw error; } } return n; };`,
+  );
+  const quiet = await add(`export const handler = async () => 'ok';`);
+  await bench.result(quiet);
+  const flood = bench.result(noisy, 1);
+  let slowest = 0;
+  for (let i = 0; i < 20; i++) {
+    const started = performance.now();
+    assert.equal(await bench.result(quiet), 'ok');
+    slowest = Math.max(slowest, performance.now() - started);
+  }
+  assert.ok(Number(await flood) > 8 << 20, 'the function was not held up');
+  assert.ok(slowest < 1_000, `the other function waited ${slowest} ms`);
+  const closed = await add(
+    `import { closeSync } from 'node:fs'; export const handler = async (n) => { if (n === 1) { closeSync(1); closeSync(2); } console.log('into the void'); return n; };`,
+  );
+  assert.equal(await bench.result(closed, 1), 1);
+  assert.equal(await bench.result(closed, 2), 2);
+});
+
+test('ends of the caller: an aborted wait is over at once, and the environment is used again', async () => {
+  const name = await add(
+    `let calls = 0; export const handler = async () => { await new Promise((r) => setTimeout(r, 200)); return ++calls; };`,
+  );
+  const controller = new AbortController();
+  const waiting = bench.invoke(name, {}, { signal: controller.signal });
+  controller.abort();
+  assert.equal((await waiting).kind, 'unavailable');
+  assert.equal((await bench.invoke(name, {}, { signal: AbortSignal.abort() })).kind, 'unavailable');
+  assert.equal(typeof (await bench.result(name)), 'number');
+});
+
+test('an unknown function, a runtime that is not here and a folder that is not there are told apart', async () => {
+  assert.equal((await bench.invoke('nobody')).kind, 'not-found');
+  const java = await bench.invoke(await add('', { runtime: 'java21' }));
+  assert.deepEqual(java.kind === 'unavailable' && [java.status, java.type], [502, 'InvalidRuntimeException']);
+  bench.set(functionVersion('gone', { code: { kind: 'folder', path: `${bench.directory}/gone` } }));
+  const gone = await bench.invoke('gone');
+  assert.equal(gone.kind, 'unavailable');
+  await writeFiles(`${bench.directory}/gone`, { 'index.mjs': 'export const handler = async () => 1;' });
+  assert.equal(await bench.result('gone'), 1, 'mended code is found');
+});
+
+test('a provided runtime is any executable bootstrap', async () => {
+  const bootstrap = `#!/bin/sh
+    # The whole Runtime API with a shell and node as the HTTP client would hide what is sent: /dev/tcp is bash only, so curl.
+    while true; do
+      event=$(curl -sS -D headers "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next") || exit 1
+      id=$(tr -d '\\r' < headers | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')
+      curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" -d "{\\"handler\\":\\"$_HANDLER\\",\\"event\\":$event}" > /dev/null
+    done
+  `;
+  const name = `l${++count}`;
+  await bench.add(name, { bootstrap: `${bootstrap.trim()}\n` }, { runtime: 'provided.al2023', handler: 'any.thing' });
+  assert.deepEqual(await bench.result(name, { n: 1 }), { handler: 'any.thing', event: { n: 1 } });
+  assert.deepEqual(await bench.result(name, [2]), { handler: 'any.thing', event: [2] });
+});
+
+test('a bootstrap that is missing, not executable or exits is an init error', async () => {
+  const missing = await bench.failure(await add('', { runtime: 'provided.al2023' }));
+  assert.deepEqual([missing.errorType, missing.reason], ['Runtime.InvalidEntrypoint', 'init']);
+  assert.match(
+    missing.errorMessage,
+    /Couldn't find valid bootstrap\(s\): \[\/var\/task\/bootstrap \/opt\/bootstrap\]$/,
+  );
+  const name = `l${++count}`;
+  await bench.add(name, { bootstrap: 'not executable' }, { runtime: 'provided.al2' });
+  assert.match((await bench.failure(name)).errorMessage, /permission denied$/);
+  const exits = `l${++count}`;
+  await bench.add(exits, { bootstrap: '#!/bin/sh\nexit 7\n' }, { runtime: 'provided' });
+  const failure = await bench.failure(exits);
+  assert.deepEqual([failure.errorType, failure.reason], ['Runtime.ExitError', 'init']);
+  assert.match(failure.errorMessage, /exit status 7$/);
+});
+
+test('the environment holds what Lambda shows and nothing of the engine', async () => {
+  process.env['ENGINE_SECRET'] = 'secret';
+  const name = await add(`export const handler = async () => process.env;`, {
+    environment: { MINE: '1', AWS_REGION: 'no', TZ: 'Europe/Zurich' },
+  });
+  const environment = (await bench.result(name)) as Record<string, string>;
+  delete process.env['ENGINE_SECRET'];
+  for (const [key, value] of Object.entries({
+    MINE: '1',
+    TZ: 'Europe/Zurich',
+    AWS_REGION: 'eu-central-1',
+    AWS_DEFAULT_REGION: 'eu-central-1',
+    _HANDLER: 'index.handler',
+    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+    AWS_LAMBDA_FUNCTION_NAME: name,
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '256',
+    AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
+    AWS_XRAY_CONTEXT_MISSING: 'LOG_ERROR',
+  })) {
+    assert.equal(environment[key], value, key);
+  }
+  assert.match(environment['_X_AMZN_TRACE_ID']!, /^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$/);
+  assert.match(environment['AWS_LAMBDA_RUNTIME_API']!, /^127\.0\.0\.1:\d+$/);
+  const known = /^(?:AWS_|LAMBDA_|_HANDLER$|_X_AMZN|LANG$|PATH$|LD_LIBRARY_PATH$|NODE_PATH$|TZ$|HOME$|TMPDIR$|MINE$)/;
+  assert.deepEqual(
+    Object.keys(environment).filter((key) => !known.test(key)),
+    [],
+  );
+});

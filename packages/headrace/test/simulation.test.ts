@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import test from 'node:test';
+import { testSeed } from '@headrace/testing';
+import { mutations } from './simulation/mutations.ts';
+import { runSeed } from './simulation/world.ts';
+
+const RUNS = 1000;
+
+test('in a simulated world of faults nothing is lost, order is kept and every record has one fate', async () => {
+  const first = testSeed() % 2 ** 31;
+  for (let seed = first; seed < first + RUNS; seed++) {
+    const { violation, trace, scenario } = await runSeed(seed);
+    const about = (): string =>
+      `seed ${seed}: npm run simulate -- --runs 1 --seed ${seed} --trace\n${JSON.stringify(scenario)}`;
+    if (violation !== undefined) assert.fail(`${violation.message}\n${trace.slice(-40).join('\n')}\n${about()}`);
+  }
+});
+
+test('a seed replays exactly', async () => {
+  for (const seed of [11, 245, 558]) {
+    const [one, two] = [await runSeed(seed), await runSeed(seed)];
+    assert.deepEqual(two.trace, one.trace);
+  }
+});
+
+for (const { name } of mutations) {
+  test(`the checkers catch a planted bug: ${name}`, () => {
+    const main = join(import.meta.dirname, 'simulation/main.ts');
+    const args = ['--disable-warning=ExperimentalWarning', main, '--json', '--runs', '10000', '--seed', '1'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...args, '--mutation', name], { encoding: 'utf8' });
+    assert.equal(status, 1, `${stdout}${stderr}`);
+    const { violation } = JSON.parse(stdout) as { violation: string };
+    assert.ok(violation.length > 0);
+  });
+}

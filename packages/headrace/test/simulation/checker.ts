@@ -1,0 +1,321 @@
+/** What must hold in every run, checked while it happens. A broken promise throws `Violation` out of the run. */
+
+import type { Scenario } from './scenario.ts';
+import type { SimulatedConsumer, SimulatedPartition } from './simulated-kafka.ts';
+import type { SimulatedLog } from './simulated-log.ts';
+
+/** The world's stops drain at least so long (ms); rebalances longer. */
+export const SHORTEST_DRAIN = 5000;
+
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+interface EventRecord {
+  topic: string;
+  partition: number;
+  offset: number;
+  timestamp: number;
+  value: string;
+}
+
+/** One assignment of a partition to a process, from the outside. */
+interface Life {
+  readonly processId: number;
+  readonly partition: SimulatedPartition;
+  readonly delivered: Set<number>;
+  readonly resolved: Set<number>;
+  /** Failures that count against the retry limit, a record. */
+  readonly failures: Map<number, number>;
+  inFlight: number;
+  /** The group gave the partition to another; -1: not so far. */
+  expelledAt: number;
+  /** First delivery after that; a commit tells the process soon after. */
+  zombieSince: number;
+}
+
+/** An invocation between its start and its end, as the checker follows it. */
+export interface WatchedInvocation {
+  readonly processId: number;
+  readonly parts: { readonly life: Life; readonly offsets: number[] }[];
+}
+
+export class Checker {
+  readonly #scenario: Scenario;
+  readonly #now: () => number;
+  readonly #isPassing: (value: string) => boolean;
+  readonly #isOversized: (value: string) => boolean;
+  /** Current life by process and partition name. */
+  readonly #lives = new Map<string, Life>();
+  /** The same, also after the end: what a process sent before it died may still arrive. */
+  readonly #latest = new Map<string, Life>();
+  readonly #held = new Map<number, number>();
+  /** Records with a success, by partition name. */
+  readonly succeeded = new Map<string, Set<number>>();
+  readonly delivered = new Map<string, Set<number>>();
+  readonly atDestination = new Map<string, Set<number>>();
+  readonly committed = new Map<string, number>();
+  duplicates = 0;
+  allowedDuplicates = 0;
+  /** Commits failed lately or may fail, so a clean leave need not have committed. */
+  commitsMayFail: () => boolean = () => false;
+
+  constructor(
+    scenario: Scenario,
+    now: () => number,
+    isPassing: (value: string) => boolean,
+    isOversized: (value: string) => boolean,
+  ) {
+    this.#scenario = scenario;
+    this.#now = now;
+    this.#isPassing = isPassing;
+    this.#isOversized = isOversized;
+  }
+
+  assigned(consumer: SimulatedConsumer, partition: SimulatedPartition): void {
+    const life: Life = {
+      processId: consumer.processId,
+      partition,
+      delivered: new Set(),
+      resolved: new Set(),
+      failures: new Map(),
+      inFlight: 0,
+      expelledAt: -1,
+      zombieSince: -1,
+    };
+    this.#lives.set(key(consumer.processId, partition), life);
+    this.#latest.set(key(consumer.processId, partition), life);
+  }
+
+  expelled(consumer: SimulatedConsumer, partition: SimulatedPartition): void {
+    const life = this.#lives.get(key(consumer.processId, partition));
+    if (life === undefined || life.partition !== partition) return;
+    life.expelledAt = this.#now();
+    this.#allowOpen(life);
+  }
+
+  /** Whatever was delivered in this life and is not committed may come again, and nothing else. */
+  #allowOpen(life: Life): void {
+    const committed = this.committed.get(nameOf(life.partition)) ?? 0;
+    for (const offset of life.delivered) if (offset >= committed) this.allowedDuplicates++;
+  }
+
+  /** A process that was thrown out learns it by its next commit; until then it repeats what the new owner does. */
+  #allowZombie(life: Life): void {
+    if (life.zombieSince < 0) life.zombieSince = this.#now();
+    const untilFenced = 150 + 3 * this.#scenario.delay + this.#scenario.latency;
+    if (this.commitsMayFail() || this.#now() - life.zombieSince <= untilFenced) this.allowedDuplicates++;
+  }
+
+  left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean, waited: number): void {
+    const life = this.#lives.get(key(consumer.processId, partition));
+    if (life === undefined || life.partition !== partition) return;
+    this.#lives.delete(key(consumer.processId, partition));
+    const committed = this.committed.get(nameOf(partition)) ?? 0;
+    if (life.expelledAt < 0) this.#allowOpen(life);
+    if (clean && life.inFlight > 0 && waited < SHORTEST_DRAIN)
+      throw new Violation(`${nameOf(partition)} was given back after ${waited} ms with an invocation in flight`);
+    if (clean && life.inFlight === 0 && !this.commitsMayFail()) {
+      for (const offset of life.resolved) {
+        if (offset < committed) continue;
+        const firstOpen = this.#firstUnresolved(life);
+        if (firstOpen === undefined || offset < firstOpen)
+          throw new Violation(`${nameOf(partition)} left in peace, but settled offset ${offset} was not committed`);
+      }
+    }
+  }
+
+  /** An invocation begins: what the event holds must be whole, in order, and nobody else's. */
+  invoked(processId: number, payload: Buffer, batchSize: number): WatchedInvocation {
+    if (payload.length > this.#scenario.payloadLimitBytes)
+      throw new Violation(`a payload of ${payload.length} bytes was sent`);
+    const event = JSON.parse(payload.toString()) as { records: Record<string, EventRecord[]> };
+    const parts: WatchedInvocation['parts'] = [];
+    let count = 0;
+    for (const [name, records] of Object.entries(event.records)) {
+      const life = this.#lives.get(`${processId}/${name}`);
+      if (life === undefined) throw new Violation(`process ${processId} invokes with ${name}, which it does not have`);
+      if (life.inFlight > 0) throw new Violation(`two invocations hold records of ${name}`);
+      life.inFlight++;
+      this.#checkRecords(name, records, life);
+      count += records.length;
+      parts.push({ life, offsets: records.map(({ offset }) => offset) });
+    }
+    if (count === 0) throw new Violation('an invocation without records');
+    if (count > batchSize) throw new Violation(`${count} records in a batch of at most ${batchSize}`);
+    return { processId, parts };
+  }
+
+  #checkRecords(name: string, records: EventRecord[], life: Life): void {
+    const { log, startOffset } = life.partition;
+    const expected = new Map(log.records.map((record) => [record.offset, record]));
+    const inEvent = new Set<number>();
+    let previous = -1;
+    for (const record of records) {
+      const { offset } = record;
+      if (offset <= previous) throw new Violation(`${name}: offset ${offset} after ${previous}`);
+      previous = offset;
+      const original = expected.get(offset);
+      const value = Buffer.from(record.value, 'base64').toString();
+      if (original === undefined || original.value !== value || original.timestamp !== record.timestamp)
+        throw new Violation(
+          `${name}: offset ${offset} holds ${value.slice(0, 40)} of ${record.timestamp}, not ${original?.value.slice(0, 40)} of ${original?.timestamp}`,
+        );
+      if (!this.#isPassing(value)) throw new Violation(`${name}: offset ${offset} was filtered and came all the same`);
+      if (life.resolved.has(offset)) throw new Violation(`${name}: offset ${offset} came again after it was settled`);
+      const age = this.#scenario.definition.maximumRecordAgeInSeconds ?? -1;
+      if (age > 0 && this.#now() - record.timestamp > age * 1000)
+        throw new Violation(`${name}: offset ${offset} is too old to be sent`);
+      inEvent.add(offset);
+      const delivered = setOf(this.delivered, name);
+      if (setOf(this.succeeded, name).has(offset) && !life.delivered.has(offset)) this.duplicates++;
+      if (life.expelledAt >= 0 && !life.delivered.has(offset)) this.#allowZombie(life);
+      delivered.add(offset);
+      life.delivered.add(offset);
+    }
+    for (const { offset, value } of log.records) {
+      if (offset >= previous) break;
+      if (offset < startOffset || inEvent.has(offset) || this.#isResolved(life, offset, value)) continue;
+      throw new Violation(`${name}: offset ${previous} was sent before ${offset}`);
+    }
+  }
+
+  /** The engine hears of the end of an invocation. `failed`: offsets by partition name that failed; counted or not. */
+  ended(watched: WatchedInvocation, failed: 'none' | 'all' | Map<string, Set<number>>, counts: boolean): void {
+    for (const { life, offsets } of watched.parts) {
+      life.inFlight--;
+      const name = nameOf(life.partition);
+      for (const offset of offsets) {
+        const isFailed = failed === 'all' || (failed !== 'none' && failed.get(name)?.has(offset) === true);
+        if (!isFailed) {
+          life.resolved.add(offset);
+          setOf(this.succeeded, name).add(offset);
+        } else if (counts) life.failures.set(offset, (life.failures.get(offset) ?? 0) + 1);
+      }
+    }
+  }
+
+  /** A batch arrived at the destination; the engine hears of it or not. */
+  delivering(processId: number, name: string, offset: number, condition: string, isHeard: boolean): void {
+    const life = this.#lives.get(`${processId}/${name}`);
+    if (life === undefined) return;
+    const record = life.partition.log.records.find((each) => each.offset === offset);
+    if (record === undefined) throw new Violation(`${name}: offset ${offset} at the destination was never produced`);
+    if (setOf(this.succeeded, name).has(offset) && life.resolved.has(offset))
+      throw new Violation(`${name}: offset ${offset} succeeded and went to the destination`);
+    if (!this.#mayBeGivenUp(life, offset, condition))
+      throw new Violation(`${name}: offset ${offset} was given up too early (${condition})`);
+    setOf(this.atDestination, name).add(offset);
+    if (isHeard) life.resolved.add(offset);
+  }
+
+  checkCommit(consumer: SimulatedConsumer, log: SimulatedLog, offset: number, before: number): void {
+    const name = nameOf(log);
+    if (offset < before) throw new Violation(`${name}: commit went back from ${before} to ${offset}`);
+    if (offset > log.end) throw new Violation(`${name}: commit of ${offset}, beyond the end ${log.end}`);
+    this.committed.set(name, offset);
+    const life = this.#latest.get(`${consumer.processId}/${name}`);
+    if (life === undefined)
+      throw new Violation(`${name}: a commit by process ${consumer.processId}, which never had it`);
+    for (const record of log.records) {
+      if (record.offset >= offset) break;
+      if (record.offset < before || record.offset < life.partition.startOffset) continue;
+      if (!this.#isResolved(life, record.offset, record.value))
+        throw new Violation(`${name}: commit of ${offset} passes unsettled offset ${record.offset}`);
+    }
+  }
+
+  held(processId: number, bytes: number): void {
+    const held = (this.#held.get(processId) ?? 0) + bytes;
+    this.#held.set(processId, held);
+    const { partitions } = this.#scenario;
+    // A partition: its prefetch, a batch over it, what is taken for the next batch and what is in flight.
+    const limit = partitions * 8 * 8192;
+    if (held > limit) throw new Violation(`process ${processId} holds ${held} bytes of ${limit}`);
+  }
+
+  heldBy(processId: number): number {
+    return this.#held.get(processId) ?? 0;
+  }
+
+  /** Every record has its fate, no chunk is left behind, and repetitions stay within what was open. */
+  finish(logs: readonly SimulatedLog[], aliveProcesses: readonly number[]): void {
+    for (const log of logs) {
+      const name = nameOf(log);
+      for (const { offset, value } of log.records) {
+        if (!this.#isPassing(value) || setOf(this.succeeded, name).has(offset)) continue;
+        if (setOf(this.atDestination, name).has(offset)) continue;
+        // Whether giving up was allowed was checked when the offset was committed.
+        if (this.#scenario.definition.onFailureDestination === undefined) continue;
+        throw new Violation(`${name}: offset ${offset} is lost`);
+      }
+      if ((this.committed.get(name) ?? 0) !== log.end)
+        throw new Violation(`${name}: committed ${this.committed.get(name) ?? 0} of ${log.end}`);
+    }
+    for (const processId of aliveProcesses)
+      if (this.heldBy(processId) !== 0)
+        throw new Violation(`process ${processId} never released ${this.heldBy(processId)} bytes`);
+    if (this.duplicates > this.allowedDuplicates)
+      throw new Violation(
+        `${this.duplicates} repetitions, ${this.allowedDuplicates} were open at crashes and rebalances`,
+      );
+  }
+
+  get resolvedRecords(): number {
+    let count = 0;
+    for (const offsets of [...this.succeeded.values(), ...this.atDestination.values()]) count += offsets.size;
+    return count;
+  }
+
+  #isResolved(life: Life, offset: number, value: string): boolean {
+    if (!this.#isPassing(value) || life.resolved.has(offset)) return true;
+    return (
+      this.#scenario.definition.onFailureDestination === undefined &&
+      (this.#mayBeGivenUp(life, offset, 'RetryAttemptsExhausted') ||
+        this.#mayBeGivenUp(life, offset, 'RecordAgeExceeded') ||
+        this.#mayBeGivenUp(life, offset, 'MaximumPayloadSizeExceeded'))
+    );
+  }
+
+  #mayBeGivenUp(life: Life, offset: number, condition: string): boolean {
+    const { definition } = this.#scenario;
+    const record = life.partition.log.records.find((each) => each.offset === offset)!;
+    switch (condition) {
+      case 'RetryAttemptsExhausted': {
+        let retries = definition.maximumRetryAttempts ?? -1;
+        if (retries < 0) retries = definition.onFailureDestination === undefined ? Number.POSITIVE_INFINITY : 10;
+        const failures = life.failures.get(offset) ?? 0;
+        return definition.bisectBatchOnFunctionError === true ? failures > retries : failures === retries + 1;
+      }
+      case 'RecordAgeExceeded': {
+        const age = definition.maximumRecordAgeInSeconds ?? -1;
+        return age > 0 && this.#now() - record.timestamp > age * 1000;
+      }
+      default:
+        return this.#isOversized(record.value);
+    }
+  }
+
+  /** The first record that is not known to be settled; what may have been dropped is not known. */
+  #firstUnresolved(life: Life): number | undefined {
+    for (const { offset, value } of life.partition.log.records) {
+      if (offset < life.partition.startOffset || !this.#isPassing(value) || life.resolved.has(offset)) continue;
+      return offset;
+    }
+    return undefined;
+  }
+}
+
+function nameOf(partition: { readonly topic: string; readonly partition: number }): string {
+  return `${partition.topic}-${partition.partition}`;
+}
+
+function key(processId: number, partition: { readonly topic: string; readonly partition: number }): string {
+  return `${processId}/${nameOf(partition)}`;
+}
+
+function setOf(map: Map<string, Set<number>>, name: string): Set<number> {
+  let set = map.get(name);
+  if (set === undefined) map.set(name, (set = new Set()));
+  return set;
+}

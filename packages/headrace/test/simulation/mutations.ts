@@ -1,0 +1,156 @@
+/**
+ * Bugs to plant in the engine, so that the checkers are checked: each is a change of its source text at load time, and
+ * each must be caught. A change whose text is not found any more is an error: the list lives with the code.
+ */
+import { registerHooks } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface Mutation {
+  readonly name: string;
+  /** In `src/mappings/`. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'commit-passes-the-batch-in-flight',
+    file: 'committer.ts',
+    from: 'lane.requestedCommit = lane.tracker.lowWaterMark;',
+    to: 'lane.requestedCommit = lane.tracker.position;',
+  },
+  {
+    name: 'gap-is-forgotten',
+    file: 'offset-tracker.ts',
+    from: 'if (from > this.#lowWaterMark) {',
+    to: 'if (from > this.#lowWaterMark + 1) {',
+  },
+  {
+    name: 'retry-does-not-block-the-partition',
+    file: 'poller.ts',
+    from: 'lane.draining || lane.broken !== undefined || lane.work.length > 0',
+    to: 'lane.draining || lane.broken !== undefined || lane.work[0]?.busy',
+  },
+  {
+    name: 'second-half-overtakes-the-first',
+    file: 'poller.ts',
+    from: 'else if (!item.isFirst()) continue;',
+    to: 'else if (item.lanes().some((lane) => lane.work.some((other) => other.busy))) continue;',
+  },
+  {
+    name: 'failed-records-are-settled',
+    file: 'settlement.ts',
+    from: 'isFailed[index] ? aged(retry, record, rules, now) : DONE',
+    to: 'isFailed[index] && index > 0 ? aged(retry, record, rules, now) : DONE',
+  },
+  {
+    name: 'throttles-spend-attempts',
+    file: 'settlement.ts',
+    from: "fates: byAge({ kind: 'retry', at: now + wait }, batch, rules, now), spendsAttempt: false",
+    to: "fates: byAge({ kind: 'retry', at: now + wait }, batch, rules, now), spendsAttempt: true",
+  },
+  {
+    name: 'one-retry-too-many',
+    file: 'settlement.ts',
+    from: 'if (batch.retries >= rules.maximumRetries)',
+    to: 'if (batch.retries > rules.maximumRetries)',
+  },
+  {
+    name: 'unknown-identifier-is-ignored',
+    file: 'settlement.ts',
+    from: "if (response.kind === 'malformed')",
+    to: "if (response.kind === 'malformed') return { fates: DONE, spendsAttempt: false };\n  if (response.kind === 'none' as string)",
+  },
+  {
+    name: 'destination-failure-loses-the-batch',
+    file: 'poller.ts',
+    from: "fates: { kind: 'retry', at: clock.now() + wait },",
+    to: "fates: { kind: 'drop', condition },",
+  },
+  {
+    name: 'revocation-does-not-wait-for-the-invocation',
+    file: 'poller.ts',
+    from: 'const isBusy = (): boolean => lanes.some((lane) => lane.work.length > 0);',
+    to: 'const isBusy = (): boolean => false;',
+  },
+  {
+    name: 'no-commit-before-a-partition-goes',
+    file: 'poller.ts',
+    from: 'await this.#committer.flush(lanes);',
+    to: 'await Promise.resolve();',
+  },
+  {
+    name: 'late-results-count-after-a-loss',
+    file: 'offset-tracker.ts',
+    from: 'if (this.#closed) return false;',
+    to: '',
+  },
+  {
+    name: 'lost-partition-goes-on',
+    file: 'poller.ts',
+    from: 'const alive = kept.filter(({ lane }) => !lane.draining && !lane.tracker.closed);',
+    to: 'const alive = kept;',
+  },
+  {
+    name: 'chunk-is-released-too-early',
+    file: 'lane.ts',
+    from: '      first.held.hold();\n',
+    to: '',
+  },
+  {
+    name: 'chunk-is-never-released',
+    file: 'poller.ts',
+    from: 'for (const { held } of item.slices) held.release();',
+    to: 'if (settlement.failure === undefined) for (const { held } of item.slices) held.release();',
+  },
+  {
+    name: 'filtered-record-is-settled-with-its-neighbour',
+    file: 'lane.ts',
+    from: 'this.tracker.settle(tile, cursor.offset + 1);',
+    to: 'this.tracker.settle(from, cursor.offset + 1);',
+  },
+  {
+    name: 'batch-grows-over-its-size',
+    file: 'lane.ts',
+    from: 'const offered = Math.min(first.count, maximum - moved);',
+    to: 'const offered = first.count;',
+  },
+  {
+    name: 'failed-commit-is-forgotten',
+    file: 'committer.ts',
+    from: '    lane.requestedCommit = -1;\n    this.#mark(lane);\n    return true;',
+    to: '    return true;',
+  },
+  {
+    name: 'fenced-process-goes-on',
+    file: 'committer.ts',
+    from: 'this.#onFenced(lane);',
+    to: '',
+  },
+  {
+    name: 'expired-records-are-sent',
+    file: 'settlement.ts',
+    from: 'return { fates: byAge(INVOKE, batch, rules, now), spendsAttempt: false };',
+    to: 'return { fates: INVOKE, spendsAttempt: false };',
+  },
+];
+
+const folder = fileURLToPath(new URL('../../src/mappings', import.meta.url));
+
+/** Changes the engine's source as it is loaded. Call it before anything of the engine is imported. */
+export function plant(name: string): void {
+  const mutation = mutations.find((each) => each.name === name);
+  if (mutation === undefined) throw new RangeError(`no mutation is called ${name}`);
+  const path = join(folder, mutation.file);
+  registerHooks({
+    load(url, context, nextLoad) {
+      const loaded = nextLoad(url, context);
+      if (!url.startsWith('file:') || fileURLToPath(url) !== path) return loaded;
+      const source = Buffer.from(loaded.source as Uint8Array).toString();
+      if (!source.includes(mutation.from)) throw new Error(`${mutation.file} no longer holds: ${mutation.from}`);
+      return { ...loaded, source: source.replace(mutation.from, () => mutation.to) };
+    },
+  });
+}

@@ -1,0 +1,450 @@
+/** One run: processes of the engine over a simulated cluster, with faults for a while and peace at the end. */
+import { SeededRandom } from '@headrace/testing';
+import { HeadraceError } from '../../src/errors.ts';
+import type { Invoke, InvokeOutcome } from '../../src/functions/outcome.ts';
+import type { MappingStore, MappingSupervisor, StoredMapping } from '../../src/mappings/definition.ts';
+import type { Destinations } from '../../src/mappings/destinations.ts';
+import { createMappingSupervisor } from '../../src/mappings/supervisor.ts';
+import { Checker, SHORTEST_DRAIN, Violation, type WatchedInvocation } from './checker.ts';
+import { drawScenario, type Scenario } from './scenario.ts';
+import { type SimulatedConsumer, SimulatedKafka } from './simulated-kafka.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+const PEACE_MILLISECONDS = 3_600_000;
+const OVERSIZED_BYTES = 3000;
+
+export interface RunResult {
+  readonly seed: number;
+  readonly scenario: Scenario;
+  readonly violation?: Error;
+  readonly trace: readonly string[];
+  readonly events: number;
+  readonly duplicates: number;
+}
+
+class EngineProcess {
+  readonly id: number;
+  readonly supervisor: MappingSupervisor;
+  readonly consumers = new Set<SimulatedConsumer>();
+  isAlive = true;
+
+  constructor(id: number, makeSupervisor: (process: EngineProcess) => MappingSupervisor) {
+    this.id = id;
+    this.supervisor = makeSupervisor(this);
+  }
+}
+
+/** Runs one seed. Never throws: what went wrong is in the result. */
+export async function runSeed(seed: number): Promise<RunResult> {
+  const world = new World(seed);
+  try {
+    await world.run();
+    return world.result();
+  } catch (error) {
+    return world.result(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+class World {
+  readonly #seed: number;
+  readonly #random: SeededRandom;
+  readonly #clock: VirtualClock;
+  readonly #kafka: SimulatedKafka;
+  readonly #scenario: Scenario;
+  readonly #checker: Checker;
+  readonly #processes: EngineProcess[] = [];
+  readonly #store = new Map<string, StoredMapping>();
+  readonly #trace: string[] = [];
+  #nextProcess = 1;
+  #isFaulty = true;
+  #violation: Error | undefined;
+  #batchSize: number;
+  #lastOutage = 0;
+  readonly #begin: number;
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.#random = new SeededRandom(seed);
+    this.#scenario = drawScenario(this.#random.fork());
+    this.#clock = new VirtualClock(this.#random.fork());
+    this.#begin = this.#clock.now();
+    this.#batchSize = this.#scenario.definition.batchSize;
+    this.#checker = new Checker(
+      this.#scenario,
+      () => this.#clock.now(),
+      (value) => !this.#scenario.filter || !value.includes('unwanted'),
+      (value) => value.length >= OVERSIZED_BYTES && this.#scenario.payloadLimitBytes < OVERSIZED_BYTES,
+    );
+    this.#checker.commitsMayFail = () =>
+      (this.#isFaulty && this.#scenario.commitFailure > 0) || this.#clock.now() < this.#lastOutage + 20_000;
+    this.#kafka = new SimulatedKafka(this.#clock, this.#random.fork(), {
+      created: (consumer) => this.#processes.find(({ id }) => id === consumer.processId)!.consumers.add(consumer),
+      assigned: (consumer, partition) => {
+        this.#log(
+          `process ${consumer.processId} gets ${partition.topic}-${partition.partition} at ${partition.startOffset}`,
+        );
+        this.#guard(() => this.#checker.assigned(consumer, partition));
+      },
+      expelled: (consumer, partition) => {
+        this.#log(`process ${consumer.processId} is thrown out of ${partition.topic}-${partition.partition}`);
+        this.#checker.expelled(consumer, partition);
+      },
+      left: (consumer, partition, clean, waited) => {
+        const how = clean ? 'gives back' : 'loses';
+        this.#log(`process ${consumer.processId} ${how} ${partition.topic}-${partition.partition}`);
+        this.#guard(() => this.#checker.left(consumer, partition, clean, waited));
+      },
+      committed: (consumer, log, offset, before) => {
+        this.#log(`process ${consumer.processId} commits ${log.topic}-${log.partition} ${offset}`);
+        this.#guard(() => this.#checker.checkCommit(consumer, log, offset, before));
+      },
+      held: (processId, bytes) => this.#guard(() => this.#checker.held(processId, bytes)),
+    });
+    this.#kafka.createTopic('orders', this.#scenario.partitions);
+  }
+
+  result(violation?: Error): RunResult {
+    return {
+      seed: this.#seed,
+      scenario: this.#scenario,
+      trace: this.#trace,
+      events: this.#clock.events,
+      duplicates: this.#checker.duplicates,
+      ...(violation === undefined ? {} : { violation }),
+    };
+  }
+
+  async run(): Promise<void> {
+    const { faultMilliseconds, processes, commitFailure, delay } = this.#scenario;
+    this.#kafka.faults.commitFailure = commitFailure;
+    this.#kafka.faults.delay = delay;
+    for (let i = 0; i < processes; i++) this.#startProcess();
+    this.#produceOverTime();
+    this.#planFaults();
+    await this.#runUntil(this.#begin + faultMilliseconds);
+    const resolvedInFaults = this.#checker.resolvedRecords;
+    this.#log('peace');
+    this.#isFaulty = false;
+    this.#kafka.faults.commitFailure = 0;
+    if (!this.#processes.some(({ isAlive }) => isAlive)) this.#startProcess();
+    const isDone = (): boolean => this.#violation !== undefined || this.#isEverythingCommitted();
+    await this.#clock.run(this.#begin + faultMilliseconds + PEACE_MILLISECONDS, isDone);
+    if (this.#violation !== undefined) throw this.#violation;
+    if (!this.#isEverythingCommitted()) throw new Violation('no progress: an hour of peace was not enough');
+    // What was handed out of turn ends, then nothing may be left.
+    await this.#runUntil(
+      this.#clock.now() + (this.#scenario.stall > 0 ? 80_000 : this.#scenario.freezes > 0 ? 30_000 : 2000),
+    );
+    this.#checker.finish(
+      this.#kafka.logs,
+      this.#processes.filter(({ isAlive }) => isAlive).map(({ id }) => id),
+    );
+    this.#checkProgress(resolvedInFaults);
+    await this.#stopAll();
+  }
+
+  /** Faults slow things down; they must not stop them. Only said of runs whose faults leave room for success. */
+  #checkProgress(resolvedInFaults: number): void {
+    const {
+      poison,
+      functionError,
+      throttle,
+      unavailable,
+      malformed,
+      brokerOutages,
+      crashes,
+      freezes,
+      joins,
+      filter,
+      stall,
+    } = this.#scenario;
+    const isHarsh =
+      poison + functionError + throttle + unavailable + malformed + stall > 0.4 || poison > 0 || stall > 0;
+    if (isHarsh || filter || brokerOutages + crashes + freezes + joins > 2) return;
+    if (resolvedInFaults === 0) throw new Violation('nothing was settled while faults were on');
+  }
+
+  async #stopAll(): Promise<void> {
+    const alive = this.#processes.filter(({ isAlive }) => isAlive);
+    const stopped = Promise.all(alive.map(({ supervisor }) => supervisor.stop()));
+    let isStopped = false;
+    void stopped.then(() => {
+      isStopped = true;
+    });
+    await this.#clock.run(this.#clock.now() + 300_000, () => isStopped || this.#violation !== undefined);
+    if (this.#violation !== undefined) throw this.#violation;
+    if (!isStopped) throw new Violation('a stop did not end');
+  }
+
+  async #runUntil(time: number): Promise<void> {
+    await this.#clock.run(time, () => this.#violation !== undefined);
+    if (this.#violation !== undefined) throw this.#violation;
+  }
+
+  #isEverythingCommitted(): boolean {
+    return this.#kafka.logs.every(
+      (log) => (this.#checker.committed.get(`${log.topic}-${log.partition}`) ?? 0) === log.end,
+    );
+  }
+
+  // What goes on.
+
+  #produceOverTime(): void {
+    const random = this.#random.fork();
+    const { records, faultMilliseconds, filter, poison, oversized } = this.#scenario;
+    let left = records;
+    let id = 0;
+    const produce = (): void => {
+      const count = Math.min(left, random.integer(1, 20));
+      left -= count;
+      const log = random.pick(this.#kafka.logs);
+      const batch = Array.from({ length: count }, () => {
+        const kind = random.chance(poison) ? 'poison' : filter && random.chance(0.5) ? 'unwanted' : 'good';
+        const value = `${kind} ${id++}`;
+        return {
+          value: random.chance(oversized) ? value.padEnd(OVERSIZED_BYTES, 'x') : value,
+          timestamp: this.#clock.now(),
+          key: random.chance(0.5) ? 'key' : null,
+        };
+      });
+      log.append(
+        batch.map((record, i) => ({ ...record, ...(random.chance(0.05) && i > 0 ? {} : {}) })),
+        random.chance(0.1) ? random.integer(1, 3) : 0,
+      );
+      if (left > 0) this.#clock.setTimeout(produce, random.next() * (faultMilliseconds / 40));
+    };
+    this.#clock.setTimeout(produce, random.integer(0, 1000));
+  }
+
+  #planFaults(): void {
+    const random = this.#random.fork();
+    const { faultMilliseconds, crashes, freezes, joins, brokerOutages, reconfigurations } = this.#scenario;
+    const plan = (count: number, action: () => void): void => {
+      for (let i = 0; i < count; i++) this.#clock.setTimeout(action, random.next() * faultMilliseconds);
+    };
+    const alive = (): EngineProcess[] => this.#processes.filter(({ isAlive }) => isAlive);
+    plan(crashes, () => {
+      const victims = alive();
+      if (victims.length === 0) return;
+      this.#crash(random.pick(victims));
+      this.#clock.setTimeout(() => this.#startProcess(), random.integer(0, 3000));
+    });
+    plan(freezes, () => {
+      for (const process of alive())
+        for (const consumer of process.consumers) {
+          this.#log(`process ${process.id} freezes`);
+          consumer.freeze(random.integer(1000, 25_000));
+          return;
+        }
+    });
+    plan(joins, () => {
+      if (alive().length < 4) this.#startProcess();
+      else {
+        const process = random.pick(alive());
+        this.#log(`process ${process.id} stops`);
+        void process.supervisor.stop({ drainTimeoutMilliseconds: SHORTEST_DRAIN }).then(() => {
+          process.isAlive = false;
+        });
+      }
+    });
+    plan(brokerOutages, () => {
+      this.#log('broker down');
+      this.#kafka.faults.downUntil = this.#clock.now() + random.integer(100, 8000);
+      this.#lastOutage = this.#kafka.faults.downUntil;
+    });
+    plan(reconfigurations, () => {
+      if (alive().length === 0) return;
+      const process = random.pick(alive());
+      const stored = process.supervisor.list()[0];
+      if (stored === undefined || stored.status.state !== 'Enabled') return;
+      const batchSize = random.pick([1, 3, 50]);
+      this.#log(`process ${process.id} goes on with batches of ${batchSize}`);
+      this.#batchSize = Math.max(this.#batchSize, batchSize);
+      process.supervisor.update({ ...stored.definition, batchSize });
+    });
+  }
+
+  // Processes.
+
+  #startProcess(): void {
+    const id = this.#nextProcess++;
+    this.#log(`process ${id} starts`);
+    const random = this.#random.fork();
+    const isFirst = this.#store.size === 0;
+    const process = new EngineProcess(id, (self) => {
+      const isAlive = (): boolean => self.isAlive;
+      const destinations = this.#destinations(self, random.fork());
+      return createMappingSupervisor({
+        store: this.#storeOf(self),
+        clusters: async () => this.#kafka.cluster(id, isAlive),
+        invoke: this.#invoke(self, random.fork()),
+        clock: this.#clock.forProcess(isAlive),
+        random: () => random.next(),
+        destinations,
+        backoff: { initialMilliseconds: 100, maximumMilliseconds: 2000 },
+        payloadLimitBytes: this.#scenario.payloadLimitBytes,
+      });
+    });
+    this.#processes.push(process);
+    process.supervisor.start();
+    if (isFirst) process.supervisor.create(this.#scenario.definition);
+  }
+
+  #crash(process: EngineProcess): void {
+    this.#log(`process ${process.id} dies`);
+    process.isAlive = false;
+    for (const consumer of process.consumers) this.#guard(() => consumer.die());
+  }
+
+  #storeOf(process: EngineProcess): MappingStore {
+    return {
+      all: () => [...this.#store.values()],
+      put: (mapping) => {
+        if (process.isAlive) this.#store.set(mapping.definition.uuid, mapping);
+      },
+      remove: (uuid) => {
+        this.#store.delete(uuid);
+      },
+    };
+  }
+
+  // The function and the destination.
+
+  #invoke(process: EngineProcess, random: SeededRandom): Invoke {
+    return (_functionRef, payload) =>
+      new Promise((resolve) => {
+        const copy = Buffer.from(payload);
+        let watched: WatchedInvocation | undefined;
+        this.#guard(() => {
+          watched = this.#checker.invoked(process.id, copy, this.#batchSize);
+        });
+        if (watched === undefined) return;
+        const { latency, stall } = this.#scenario;
+        const wait = this.#isFaulty && random.chance(stall) ? 70_000 : random.next() * latency;
+        this.#log(`process ${process.id} invokes with ${describe(watched)}`);
+        this.#clock.setTimeout(() => {
+          if (!copy.equals(payload)) this.#guard(() => fail('the payload changed while it was in flight'));
+          const { outcome, failed, counts } = this.#outcome(copy, watched!, random);
+          if (!process.isAlive) {
+            // The function ran all the same; nobody hears of it.
+            if (failed === 'none') this.#guard(() => this.#checker.ended(watched!, 'none', false));
+            return;
+          }
+          this.#log(`process ${process.id} hears ${outcome.kind} of ${describe(watched!)}`);
+          this.#guard(() => this.#checker.ended(watched!, failed, counts));
+          resolve(outcome);
+        }, wait);
+      });
+  }
+
+  #outcome(
+    payload: Buffer,
+    watched: WatchedInvocation,
+    random: SeededRandom,
+  ): { outcome: InvokeOutcome; failed: 'none' | 'all' | Map<string, Set<number>>; counts: boolean } {
+    const { functionError, throttle, unavailable, malformed, poisonForEver, definition } = this.#scenario;
+    const executed = {
+      requestId: `request-${random.integer(0, 1e9)}`,
+      executedVersion: '$LATEST',
+      durationMilliseconds: 1,
+    };
+    const error: InvokeOutcome = {
+      kind: 'function-error',
+      functionError: 'Unhandled',
+      reason: 'error',
+      payload: Buffer.from('{"errorType":"Error","errorMessage":"simulated"}'),
+      ...executed,
+    };
+    const success = (answer: unknown): InvokeOutcome => ({
+      kind: 'success',
+      payload: Buffer.from(JSON.stringify(answer)),
+      ...executed,
+    });
+    if (this.#isFaulty) {
+      if (random.chance(throttle))
+        return {
+          outcome: { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' },
+          failed: 'all',
+          counts: false,
+        };
+      if (random.chance(unavailable))
+        return {
+          outcome: { kind: 'unavailable', status: 500, type: 'ServiceException', message: 'simulated' },
+          failed: 'all',
+          counts: false,
+        };
+      if (random.chance(functionError)) return { outcome: error, failed: 'all', counts: true };
+    }
+    const isReporting = definition.functionResponseTypes !== undefined;
+    const poisoned = this.#isFaulty || poisonForEver ? poisonOf(payload) : [];
+    if (isReporting && this.#isFaulty && random.chance(malformed))
+      return {
+        outcome: success({ batchItemFailures: [{ itemIdentifier: 'orders-0-1' }] }),
+        failed: 'all',
+        counts: true,
+      };
+    if (poisoned.length === 0)
+      return { outcome: success(random.pick([null, 'ok', {}])), failed: 'none', counts: false };
+    if (!isReporting) return { outcome: error, failed: 'all', counts: true };
+    const failed = new Map<string, Set<number>>();
+    for (const { name, offset } of poisoned) failed.set(name, (failed.get(name) ?? new Set()).add(offset));
+    void watched;
+    const batchItemFailures = poisoned.map(({ name, offset }) => ({ itemIdentifier: { partition: name, offset } }));
+    return { outcome: success({ batchItemFailures }), failed, counts: true };
+  }
+
+  #destinations(process: EngineProcess, random: SeededRandom): Destinations {
+    return {
+      deliver: (batch) =>
+        new Promise((resolve, reject) => {
+          this.#clock.setTimeout(() => {
+            const isFailing = this.#isFaulty && random.chance(this.#scenario.destinationFailure);
+            // Half of the failures are lost answers: the batch is there all the same.
+            const isThere = !isFailing || random.chance(0.5);
+            if (isThere)
+              for (const { name, records } of batch.partitions)
+                for (const { offset } of records)
+                  this.#guard(() =>
+                    this.#checker.delivering(process.id, name, offset, batch.condition, !isFailing && process.isAlive),
+                  );
+            this.#log(`destination of process ${process.id}: ${isFailing ? 'fails' : batch.condition}`);
+            if (!process.isAlive) return;
+            if (isFailing) reject(new HeadraceError('KAFKA_TIMEOUT', 'simulated'));
+            else resolve();
+          }, random.next() * 100);
+        }),
+    };
+  }
+
+  #guard(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#violation ??= error as Error;
+      this.#log(`VIOLATION ${(error as Error).message}`);
+    }
+  }
+
+  #log(line: string): void {
+    this.#trace.push(`${((this.#clock.now() - this.#begin) / 1000).toFixed(3).padStart(9)} ${line}`);
+  }
+}
+
+function poisonOf(payload: Buffer): { name: string; offset: number }[] {
+  const event = JSON.parse(payload.toString()) as { records: Record<string, { offset: number; value: string }[]> };
+  return Object.entries(event.records).flatMap(([name, records]) =>
+    records
+      .filter(({ value }) => Buffer.from(value, 'base64').toString().startsWith('poison'))
+      .map(({ offset }) => ({ name, offset })),
+  );
+}
+
+function describe(watched: WatchedInvocation): string {
+  return watched.parts
+    .map(({ life, offsets }) => `${life.partition.topic}-${life.partition.partition} ${offsets.join(',')}`)
+    .join(' ');
+}
+
+function fail(message: string): never {
+  throw new Violation(message);
+}
