@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { describe } from 'node:test';
 import type { RecordInput } from '@headrace/kafka-records';
-import { SeededRandom, testSeed } from '@headrace/testing';
+import { SeededRandom, sharedData, testSeed } from '@headrace/testing';
 import { EventWriter, eventHead } from '../src/mappings/event-writer.ts';
 import { HeldChunk, type Slice } from '../src/mappings/slice.ts';
 import { type ChunkSource, chunkOfRecords, laneOf, sliceOf } from './support/slices.ts';
@@ -243,9 +243,8 @@ test('what cannot be decoded throws, and the records before it are whole', () =>
   );
 });
 
-const captured = join(import.meta.dirname, '../../../../shared/data/captured-events');
 for (const file of ['msk-2023.json', 'msk-serverless-2025.json']) {
-  const path = join(captured, file);
+  const path = sharedData(join('captured-events', file));
   test(`${file}, captured on AWS, taken apart and written again is the same`, {
     skip: !existsSync(path) && `${path} is not here`,
   }, () => {

@@ -68,6 +68,8 @@ export class Poller implements ConsumerListener {
 
   #lastScaling: number;
   #mostBusy = 0;
+  /** Since when every poller is busy while records wait; -1: not now. */
+  #saturatedSince = -1;
   #throttled = false;
   #spareSince: number;
 
@@ -207,6 +209,8 @@ export class Poller implements ConsumerListener {
     let next = this.#dispatchDue(now);
     next = Math.min(next, this.#dispatchNew(now));
     this.#mostBusy = Math.max(this.#mostBusy, this.#inFlight);
+    if (this.#inFlight < this.#slots || this.#ready.length === 0) this.#saturatedSince = -1;
+    else if (this.#saturatedSince < 0) this.#saturatedSince = now;
     next = Math.min(next, this.#scale(now));
     next = Math.min(next, this.#committer.due(now, this.#inFlight === 0 && this.#ready.length === 0));
     this.#arm(next, now);
@@ -648,7 +652,7 @@ export class Poller implements ConsumerListener {
       maximum: maximumPollers,
       partitions: this.#lanes.size,
       waiting: this.#inFlight >= slots ? Math.ceil(this.#ready.length / invocationsPerPoller) : 0,
-      mostBusy: Math.ceil(this.#mostBusy / invocationsPerPoller),
+      saturatedMilliseconds: this.#saturatedSince < 0 ? 0 : now - this.#saturatedSince,
       throttled: this.#throttled,
       spareMilliseconds: now - this.#spareSince,
       scaleDownAfterMilliseconds: this.#context.scaleDownAfterMilliseconds,

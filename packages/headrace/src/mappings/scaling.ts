@@ -5,6 +5,9 @@
 
 export const SCALING_INTERVAL_MILLISECONDS = 1000;
 
+/** A short burst is not worth another poller. */
+const SATURATION_MILLISECONDS = 500;
+
 export interface Load {
   readonly pollers: number;
   readonly minimum: number;
@@ -12,10 +15,10 @@ export interface Load {
   readonly maximum: number;
   /** Partitions of this member. */
   readonly partitions: number;
-  /** Partitions that had records to give while every poller was busy, now. */
+  /** How many pollers more would have something to do now. */
   readonly waiting: number;
-  /** Most pollers busy at one time since the last decision. */
-  readonly mostBusy: number;
+  /** For how long without a break every poller was busy while records waited (ms). */
+  readonly saturatedMilliseconds: number;
   /** The function was throttled since the last decision. */
   readonly throttled: boolean;
   /** For how long fewer pollers would have done (ms). */
@@ -29,7 +32,8 @@ export function decidePollers(load: Load): number {
   const minimum = Math.min(load.minimum, maximum);
   let pollers = load.pollers;
   if (load.throttled) pollers = Math.floor(pollers / 2);
-  else if (load.waiting > 0 && load.mostBusy >= pollers) pollers += Math.min(load.waiting, pollers);
+  else if (load.waiting > 0 && load.saturatedMilliseconds >= SATURATION_MILLISECONDS)
+    pollers += Math.min(load.waiting, pollers);
   else if (load.spareMilliseconds >= load.scaleDownAfterMilliseconds) pollers -= 1;
   return Math.max(minimum, Math.min(maximum, pollers));
 }

@@ -1,0 +1,448 @@
+import assert from 'node:assert/strict';
+import test, { describe } from 'node:test';
+import { MappingInUse } from '../src/mappings/definition.ts';
+import type { FailedBatch } from '../src/mappings/destinations.ts';
+import { definition, failWith, SimulatedEngine, succeed, UUID } from './support/simulated-engine.ts';
+
+const values = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => `value ${from + i}`);
+
+describe('states', () => {
+  test('a mapping is Creating, then Enabled, and says so with times and reasons', async () => {
+    const engine = new SimulatedEngine();
+    const created = engine.supervisor.create(definition());
+    assert.equal(created.status.state, 'Creating');
+    assert.equal(created.status.stateTransitionReason, 'USER_INITIATED');
+    assert.equal(created.status.lastProcessingResult, 'No records processed');
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Enabled');
+    assert.equal(engine.store.get(UUID)!.status.state, 'Enabled');
+    assert.ok(engine.supervisor.get(UUID)!.status.lastModified >= created.status.lastModified);
+  });
+
+  test('a change of a mapping in transition is refused', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition());
+    assert.throws(() => engine.supervisor.update(definition({ batchSize: 5 })), MappingInUse);
+    assert.throws(() => engine.supervisor.delete(UUID), {
+      message: 'Cannot delete the event source mapping because it is in use.',
+    });
+    await engine.run(1000);
+    assert.equal(engine.supervisor.update(definition({ batchSize: 5 })).status.state, 'Updating');
+    assert.throws(() => engine.supervisor.update(definition()), MappingInUse);
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Enabled');
+  });
+
+  test('created disabled it does nothing; enabled it begins, disabled it stops, enabled again it goes on', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition({ enabled: false }));
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Disabled');
+    engine.produce(0, ...values(3));
+    await engine.run(1000);
+    assert.equal(engine.invocations.length, 0);
+    assert.equal(engine.supervisor.update(definition()).status.state, 'Enabling');
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Enabled');
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records),
+      [{ 'orders-0': [0, 1, 2] }],
+    );
+    assert.equal(engine.supervisor.update(definition({ enabled: false })).status.state, 'Disabling');
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Disabled');
+    assert.equal(engine.committed(), 3);
+    engine.produce(0, 'later');
+    await engine.run(60_000);
+    assert.equal(engine.invocations.length, 1);
+    engine.supervisor.update(definition());
+    await engine.run(1000);
+    assert.deepEqual(engine.invocations[1]!.records, { 'orders-0': [3] });
+  });
+
+  test('a deleted mapping is Deleting until what is in flight has ended and is committed, then it is gone', async () => {
+    const engine = new SimulatedEngine();
+    engine.latency = 3000;
+    engine.supervisor.create(definition());
+    engine.produce(0, ...values(3));
+    await engine.run(1000);
+    assert.equal(engine.inFlight, 1);
+    assert.equal(engine.supervisor.delete(UUID).status.state, 'Deleting');
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Deleting');
+    await engine.run(2000);
+    assert.equal(engine.state(), undefined);
+    assert.equal(engine.committed(), 3);
+    assert.equal(engine.store.size, 0);
+  });
+
+  test('what the store holds goes on after a restart, a change that was cut off is brought to its end', async () => {
+    for (const [state, settled] of [
+      ['Enabled', 'Enabled'],
+      ['Creating', 'Enabled'],
+      ['Updating', 'Enabled'],
+      ['Disabling', 'Disabled'],
+      ['Deleting', undefined],
+    ] as const) {
+      const engine = new SimulatedEngine();
+      const status = { state, stateTransitionReason: 'USER_INITIATED', lastProcessingResult: 'OK', lastModified: 1 };
+      engine.store.set(UUID, { definition: definition({ enabled: state !== 'Disabling' }), status });
+      engine.produce(0, 'a');
+      engine.supervisor.start();
+      await engine.run(2000);
+      assert.equal(engine.state(), settled, state);
+      assert.equal(engine.invocations.length, settled === 'Enabled' ? 1 : 0, state);
+    }
+  });
+
+  test('trouble with the source shows in result and reason, and goes when it is over; the mapping stays Enabled', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition());
+    await engine.run(1000);
+    engine.kafka.faults.downUntil = engine.clock.now() + 5000;
+    await engine.run(2000);
+    assert.equal(engine.state(), 'Enabled');
+    assert.match(engine.supervisor.get(UUID)!.status.lastProcessingResult, /^PROBLEM: Connection error\. Please check/);
+    await engine.run(5000);
+    assert.equal(engine.supervisor.get(UUID)!.status.lastProcessingResult, 'OK');
+  });
+
+  test('the last processing result follows the function', async () => {
+    const engine = new SimulatedEngine({ backoff: { initialMilliseconds: 100, maximumMilliseconds: 100 } });
+    let isBad = true;
+    engine.handler = () => (isBad ? failWith('bad day') : succeed());
+    engine.supervisor.create(definition());
+    engine.produce(0, 'a');
+    await engine.run(1000);
+    assert.equal(engine.supervisor.get(UUID)!.status.lastProcessingResult, 'PROBLEM: Function call failed');
+    isBad = false;
+    await engine.run(1000);
+    assert.equal(engine.supervisor.get(UUID)!.status.lastProcessingResult, 'OK');
+  });
+});
+
+describe('batches', () => {
+  test('close at their size, in order, and mix the partitions of a mapping', async () => {
+    const engine = new SimulatedEngine({ partitions: 2 });
+    engine.produce(0, ...values(3));
+    engine.produce(1, ...values(3));
+    engine.supervisor.create(definition({ batchSize: 4 }));
+    await engine.run(3000);
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records),
+      [{ 'orders-0': [0, 1, 2], 'orders-1': [0] }, { 'orders-1': [1, 2] }],
+    );
+  });
+
+  test('the default window is 500 ms from the first record, and a full batch does not wait for it', async () => {
+    const engine = new SimulatedEngine();
+    const { maximumBatchingWindowInSeconds: _, ...rest } = definition({ batchSize: 5 });
+    engine.supervisor.create(rest);
+    await engine.run(2000);
+    engine.produce(0, 'a');
+    await engine.run(300);
+    engine.produce(0, 'b');
+    const before = engine.invocations.length;
+    assert.equal(before, 0);
+    await engine.run(600);
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records),
+      [{ 'orders-0': [0, 1] }],
+    );
+    engine.produce(0, ...values(5));
+    await engine.run(210);
+    assert.equal(engine.invocations.length, 2);
+  });
+
+  test('a window in seconds collects for as long', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition({ maximumBatchingWindowInSeconds: 5 }));
+    await engine.run(1000);
+    for (let i = 0; i < 8; i++) {
+      engine.produce(0, `${i}`);
+      await engine.run(500);
+    }
+    assert.equal(engine.invocations.length, 0);
+    await engine.run(2000);
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records),
+      [{ 'orders-0': [0, 1, 2, 3, 4, 5, 6, 7] }],
+    );
+  });
+
+  test('never hold a partition twice in flight, and a failing partition lets the others go on', async () => {
+    const engine = new SimulatedEngine({
+      partitions: 3,
+      backoff: { initialMilliseconds: 10_000, maximumMilliseconds: 10_000 },
+    });
+    engine.handler = ({ event }) => ('orders-1' in event.records ? failWith('poison') : succeed());
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    for (let i = 0; i < 5; i++) for (const partition of [0, 1, 2]) engine.produce(partition, `${i}`);
+    await engine.run(9000);
+    assert.equal(engine.committed(0), 5);
+    assert.equal(engine.committed(2), 5);
+    assert.equal(engine.committed(1), undefined);
+    const [blocked] = engine.supervisor.snapshot(UUID)!.partitions.filter(({ blockedBy }) => blockedBy !== undefined);
+    assert.equal(blocked!.partition, 1);
+    assert.equal(blocked!.blockedBy!.offset, 0);
+    assert.equal(blocked!.blockedBy!.error.message, 'poison');
+  });
+
+  test('what the filter drops is committed without an invocation', async () => {
+    const engine = new SimulatedEngine();
+    const Pattern = '{"value":{"kind":["good"]}}';
+    engine.supervisor.create(definition({ filterCriteria: { Filters: [{ Pattern }] } }));
+    engine.produce(0, '{"kind":"bad"}', '{"kind":"bad"}');
+    await engine.run(1000);
+    assert.equal(engine.invocations.length, 0);
+    assert.equal(engine.committed(), 2);
+    engine.produce(0, '{"kind":"bad"}', '{"kind":"good"}', '{"kind":"bad"}', '{"kind":"good"}', '{"kind":"bad"}');
+    await engine.run(1000);
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records),
+      [{ 'orders-0': [3, 5] }],
+    );
+    assert.equal(engine.committed(), 7);
+    const { counts } = engine.supervisor.snapshot(UUID)!;
+    assert.deepEqual([counts.received, counts.filtered, counts.succeeded, counts.committed], [7, 5, 2, 7]);
+  });
+});
+
+describe('hot swap', () => {
+  test('batch size, filter and function change without leaving the group, nothing comes twice', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    engine.produce(0, ...values(3));
+    await engine.run(1000);
+    assert.equal(engine.invocations.length, 3);
+    const assignments = engine.rebalances;
+    const functionArn = 'arn:aws:lambda:us-east-1:000000000000:function:other:7';
+    const filterCriteria = { Filters: [{ Pattern: '{"value":[{"prefix":"keep"}]}' }] };
+    engine.supervisor.update(definition({ batchSize: 50, functionArn, filterCriteria }));
+    engine.produce(0, 'keep 1', 'drop', 'keep 2');
+    await engine.run(1000);
+    assert.equal(engine.state(), 'Enabled');
+    assert.deepEqual(
+      engine.invocations.slice(3).map(({ records }) => records),
+      [{ 'orders-0': [3, 5] }],
+    );
+    assert.equal(engine.invocations[3]!.functionArn, functionArn);
+    assert.equal(engine.rebalances, assignments);
+  });
+});
+
+describe('scaling', () => {
+  test('on demand: a step in lag adds the first poller within 2 s, up to one a partition; later they go one by one', async () => {
+    const engine = new SimulatedEngine({ partitions: 8 });
+    engine.latency = 50;
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    await engine.run(5000);
+    const pollers = (): number => engine.supervisor.snapshot(UUID)!.pollers;
+    assert.equal(pollers(), 1);
+    for (let partition = 0; partition < 8; partition++) engine.produce(partition, ...values(200));
+    await engine.run(2000);
+    assert.ok(pollers() > 1, `${pollers()} pollers 2 s after the step`);
+    await engine.run(4000);
+    assert.equal(pollers(), 8);
+    assert.equal(engine.mostInFlight, 8);
+    const assignments = engine.rebalances;
+    const seen: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      await engine.run(1000);
+      if (seen.at(-1) !== pollers()) seen.push(pollers());
+    }
+    assert.deepEqual(seen, [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert.equal(engine.rebalances, assignments);
+    console.log(`assignments: ${assignments} at the begin, ${engine.rebalances - assignments} by scaling`);
+  });
+
+  test('provisioned: never below the minimum, never above the maximum, five invocations each', async () => {
+    const engine = new SimulatedEngine({ partitions: 30 });
+    engine.latency = 1000;
+    engine.supervisor.create(
+      definition({ batchSize: 1, provisionedPollerConfig: { MinimumPollers: 2, MaximumPollers: 3 } }),
+    );
+    await engine.run(5000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.pollers, 2);
+    for (let partition = 0; partition < 30; partition++) engine.produce(partition, ...values(30));
+    await engine.run(900);
+    assert.equal(engine.mostInFlight, 10);
+    await engine.run(5000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.pollers, 3);
+    assert.equal(engine.mostInFlight, 15);
+  });
+
+  test('a throttled function gets fewer pollers, spends no attempt and loses nothing', async () => {
+    const engine = new SimulatedEngine({ partitions: 4 });
+    engine.latency = 20;
+    let isThrottled = false;
+    engine.handler = () =>
+      isThrottled ? { kind: 'throttled', reason: 'ReservedFunctionConcurrentInvocationLimitExceeded' } : succeed();
+    engine.supervisor.create(definition({ batchSize: 1, maximumRetryAttempts: 0 }));
+    for (let partition = 0; partition < 4; partition++) engine.produce(partition, ...values(300));
+    await engine.run(4000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.pollers, 4);
+    isThrottled = true;
+    await engine.run(20_000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.pollers, 1);
+    isThrottled = false;
+    await engine.run(120_000);
+    const { counts } = engine.supervisor.snapshot(UUID)!;
+    assert.equal(counts.succeeded, 1200);
+    assert.equal(counts.dropped, 0);
+  });
+});
+
+describe('memory', () => {
+  test('a stuck function makes fetching stop', async () => {
+    const engine = new SimulatedEngine({ partitions: 2 });
+    engine.latency = 3_600_000;
+    engine.supervisor.create(definition({ batchSize: 10 }));
+    for (let i = 0; i < 300; i++) for (const partition of [0, 1]) engine.produce(partition, 'x'.repeat(900));
+    await engine.run(60_000);
+    const early = engine.heldBytes;
+    assert.ok(early < 60_000, `${early} bytes are held`);
+    await engine.run(600_000);
+    assert.equal(engine.heldBytes, early);
+  });
+
+  test('payloads of all mappings together stay within the limit', async () => {
+    const engine = new SimulatedEngine({ partitions: 8, memoryLimitBytes: 40_000 });
+    engine.latency = 1000;
+    engine.supervisor.create(
+      definition({ batchSize: 1, provisionedPollerConfig: { MinimumPollers: 2, MaximumPollers: 2 } }),
+    );
+    for (let partition = 0; partition < 8; partition++) engine.produce(partition, ...values(2));
+    await engine.run(30_000);
+    // A payload takes a buffer of 16 KiB at least: three reach the limit.
+    assert.equal(engine.mostInFlight, 3);
+    assert.equal(engine.supervisor.snapshot(UUID)!.counts.succeeded, 16);
+  });
+});
+
+describe('stop', () => {
+  test('finishes what is in flight, commits it, and says what was committed', async () => {
+    const engine = new SimulatedEngine();
+    engine.latency = 2000;
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(10));
+    await engine.run(1000);
+    let report: unknown;
+    void engine.supervisor.stop().then((stopped) => {
+      report = stopped;
+    });
+    await engine.run(5000);
+    assert.deepEqual(report, { committed: [{ topic: 'orders', partition: 0, offset: 2, consumerGroupId: 'group' }] });
+    assert.equal(engine.committed(), 2);
+    assert.equal(engine.invocations.length, 1);
+    assert.equal(engine.heldBytes, 0);
+    assert.equal(engine.store.get(UUID)!.status.state, 'Enabled');
+  });
+
+  test('hands back what does not end within the drain time', async () => {
+    const engine = new SimulatedEngine();
+    engine.latency = 600_000;
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(10));
+    await engine.run(1000);
+    let isStopped = false;
+    void engine.supervisor.stop({ drainTimeoutMilliseconds: 3000 }).then(() => {
+      isStopped = true;
+    });
+    await engine.run(2900);
+    assert.equal(isStopped, false);
+    await engine.run(200);
+    assert.equal(isStopped, true);
+    assert.equal(engine.committed(), undefined);
+  });
+});
+
+describe('destinations', () => {
+  test('what is given up goes there, with what happened, before it is committed', async () => {
+    const batches: (Omit<FailedBatch, 'payload'> & { payload: string })[] = [];
+    let failures = 2;
+    const engine = new SimulatedEngine({
+      backoff: { initialMilliseconds: 10, maximumMilliseconds: 10 },
+      destinations: {
+        deliver: async (batch) => {
+          if (failures-- > 0) throw new Error('the queue is down');
+          batches.push({ ...batch, payload: batch.payload.toString() });
+        },
+      },
+    });
+    engine.handler = ({ event }) =>
+      event.records['orders-0']!.some(({ offset }) => offset === 1) ? failWith('no') : succeed();
+    const onFailureDestination = 'arn:aws:sqs:us-east-1:000000000000:failed';
+    engine.supervisor.create(definition({ batchSize: 2, maximumRetryAttempts: 1, onFailureDestination }));
+    engine.produce(0, ...values(3));
+    await engine.run(3000);
+    assert.equal(batches.length, 1);
+    const [batch] = batches;
+    assert.equal(batch!.condition, 'RetryAttemptsExhausted');
+    assert.equal(batch!.approximateInvokeCount, 2);
+    assert.deepEqual(batch!.responseContext, {
+      statusCode: 200,
+      executedVersion: '$LATEST',
+      functionError: 'Unhandled',
+    });
+    assert.deepEqual(
+      batch!.partitions[0]!.records.map(({ offset }) => offset),
+      [0, 1],
+    );
+    assert.deepEqual(Object.keys((JSON.parse(batch!.payload) as { records: object }).records), ['orders-0']);
+    assert.equal(engine.committed(), 3);
+    const { counts } = engine.supervisor.snapshot(UUID)!;
+    assert.deepEqual([counts.toDestination, counts.succeeded, counts.dropped], [2, 1, 0]);
+  });
+
+  test('a record that is too large for any event goes there without an invocation, alone', async () => {
+    const batches: FailedBatch[] = [];
+    const engine = new SimulatedEngine({
+      payloadLimitBytes: 1000,
+      destinations: { deliver: async (batch) => void batches.push(batch) },
+    });
+    engine.supervisor.create(definition({ onFailureDestination: 'arn:aws:sqs:us-east-1:000000000000:failed' }));
+    engine.produce(0, 'a', 'x'.repeat(2000), 'b');
+    await engine.run(2000);
+    assert.deepEqual(
+      batches.map(({ condition, responseContext, batchSize }) => [condition, responseContext, batchSize]),
+      [['MaximumPayloadSizeExceeded', null, 1]],
+    );
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records['orders-0']),
+      [[0], [2]],
+    );
+    assert.equal(engine.committed(), 3);
+  });
+
+  test('without one a record that is too large is dropped, counted, and said', async () => {
+    const engine = new SimulatedEngine({ payloadLimitBytes: 1000 });
+    engine.supervisor.create(definition());
+    engine.produce(0, 'x'.repeat(2000), 'b');
+    await engine.run(2000);
+    const { counts, warnings } = engine.supervisor.snapshot(UUID)!;
+    assert.equal(counts.dropped, 1);
+    assert.match(warnings.join(), /1 records from orders-0, offset 0 on, were dropped: MaximumPayloadSizeExceeded/);
+    assert.equal(engine.committed(), 2);
+  });
+});
+
+describe('warnings', () => {
+  test('a function that answers a batch with statusCode 500 is told once that nobody reads it', async () => {
+    const engine = new SimulatedEngine();
+    engine.handler = () => succeed({ statusCode: 500, body: 'oops' });
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    engine.produce(0, ...values(5));
+    await engine.run(2000);
+    assert.equal(engine.committed(), 5);
+    const { warnings } = engine.supervisor.snapshot(UUID)!;
+    assert.equal(warnings.filter((warning) => warning.includes('statusCode')).length, 1);
+  });
+
+  test('a function with a time limit above 14 minutes is told', async () => {
+    const engine = new SimulatedEngine({ timeout: 900 });
+    engine.supervisor.create(definition());
+    await engine.run(100);
+    assert.match(engine.supervisor.snapshot(UUID)!.warnings.join(), /900 s/);
+  });
+});
