@@ -8,9 +8,12 @@ interface Entry {
 
 /** Every command of the line, in the order of `--help`. Modules are loaded when they are called. */
 export const commands: Readonly<Record<string, Entry>> = {
-  demo: { summary: 'the whole pipeline on embedded parts: logs, scores, alerts' },
-  run: { summary: 'run your own handler on a topic, in one line' },
-  start: { summary: 'start the engine and its endpoint' },
+  demo: {
+    summary: 'the whole pipeline on embedded parts: logs, scores, alerts',
+    load: () => import('./commands/demo.ts'),
+  },
+  run: { summary: 'run your own handler on a topic, in one line', load: () => import('./commands/run.ts') },
+  start: { summary: 'start the engine and its endpoint', load: () => import('./commands/start.ts') },
   deploy: { summary: 'deploy a SAM or CloudFormation template' },
   plan: { summary: 'show what deploy would do, and what AWS would refuse' },
   'delete-stack': { summary: 'remove what deploy made' },

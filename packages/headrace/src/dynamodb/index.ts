@@ -1,1 +1,0 @@
-export { startTableServer, type TableServer, type TableServerOptions } from './table-server.ts';

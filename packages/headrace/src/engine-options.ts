@@ -1,0 +1,88 @@
+import { HeadraceError } from './errors.ts';
+
+/** What can be set of an engine; all optional. {@link compileEngineOptions} fills in the rest. */
+export interface EngineOptions {
+  /** Address to listen on. Default 127.0.0.1; another one needs `credentialsFile`. */
+  readonly host?: string | undefined;
+  /** Default 9400; 0 takes a free one. */
+  readonly port?: number | undefined;
+  /** Default './.headrace'; ':memory:' keeps nothing. */
+  readonly dataDirectory?: string | undefined;
+  /** The Kafka that MSK ARNs stand for unless `clusters` says otherwise; absent: the development broker is started. */
+  readonly bootstrapServers?: readonly string[] | undefined;
+  /** Cluster ARN, or `host:port` of a template, to `host:port[,…]` or `aws`. */
+  readonly clusters?: Readonly<Record<string, string>> | undefined;
+  readonly clustersFile?: string | undefined;
+  /** How `bootstrapServers` are reached: a client.properties as Kafka's own tools take it. */
+  readonly kafkaConfigFile?: string | undefined;
+  readonly secretsFile?: string | undefined;
+  readonly credentialsFile?: string | undefined;
+  /** Function name to URL or ARN: code that lives elsewhere. */
+  readonly backends?: Readonly<Record<string, string>> | undefined;
+  /** Default `AWS_REGION`, `AWS_DEFAULT_REGION`, else us-east-1. */
+  readonly region?: string | undefined;
+  /** Default 123456789012. */
+  readonly accountId?: string | undefined;
+  /** How long a stop waits for invocations in flight. Default 30,000. */
+  readonly drainTimeoutMilliseconds?: number | undefined;
+  /** Lines for the operator: where clusters resolve to, warnings. Default: none. */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** The same with nothing left open. */
+export interface EngineConfiguration {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDirectory: string;
+  readonly bootstrapServers: readonly string[] | undefined;
+  readonly clusters: Readonly<Record<string, string>>;
+  readonly clustersFile: string | undefined;
+  readonly kafkaConfigFile: string | undefined;
+  readonly secretsFile: string | undefined;
+  readonly credentialsFile: string | undefined;
+  readonly backends: Readonly<Record<string, string>>;
+  readonly region: string;
+  readonly accountId: string;
+  readonly drainTimeoutMilliseconds: number;
+  readonly log: (line: string) => void;
+}
+
+export const defaultPort = 9400;
+
+/** Fills in defaults and refuses what cannot be, naming the field. */
+export function compileEngineOptions(options: EngineOptions): EngineConfiguration {
+  const region = options.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1';
+  if (!/^[a-z]{2,4}(-[a-z]+)+-\d$/.test(region))
+    throw new HeadraceError('CONFIGURATION', `region (AWS_REGION) must look like us-east-1; it is "${region}"`);
+  const accountId = options.accountId ?? '123456789012';
+  if (!/^\d{12}$/.test(accountId))
+    throw new HeadraceError('CONFIGURATION', `the account id must be 12 digits; it is "${accountId}"`);
+  for (const [name, target] of Object.entries(options.backends ?? {})) {
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
+      throw new HeadraceError(
+        'CONFIGURATION',
+        `--backend ${name}: a name has 1 to 64 letters, digits, dashes or underscores`,
+      );
+    if (!/^https?:\/\/[^\s]+$/.test(target) && !/^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:\S+$/.test(target))
+      throw new HeadraceError(
+        'CONFIGURATION',
+        `--backend ${name}: ${target} is neither an http(s) URL nor a Lambda function ARN`,
+      );
+  }
+  return {
+    host: options.host ?? '127.0.0.1',
+    port: options.port ?? defaultPort,
+    dataDirectory: options.dataDirectory ?? './.headrace',
+    bootstrapServers: options.bootstrapServers,
+    clusters: options.clusters ?? {},
+    clustersFile: options.clustersFile,
+    kafkaConfigFile: options.kafkaConfigFile,
+    secretsFile: options.secretsFile,
+    credentialsFile: options.credentialsFile,
+    backends: options.backends ?? {},
+    region,
+    accountId,
+    drainTimeoutMilliseconds: options.drainTimeoutMilliseconds ?? 30_000,
+    log: options.log ?? (() => {}),
+  };
+}

@@ -1,0 +1,179 @@
+// The composition root: the only file that knows every room. It makes the parts, gives each what it may know of the
+// others, and takes them down in the order in which nothing is lost.
+import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
+import { systemClock } from './clock.ts';
+import { createDynamoDbApi } from './dynamodb/api.ts';
+import { compileEngineOptions, type EngineConfiguration, type EngineOptions } from './engine-options.ts';
+import type { FunctionEngine } from './functions/definition.ts';
+import { createFunctionEngine } from './functions/engine.ts';
+import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gateway/credentials.ts';
+import { createGateway } from './gateway/server.ts';
+import { createKafkaCluster } from './kafka/index.ts';
+import { createLambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
+import type { MappingSupervisor } from './mappings/definition.ts';
+import { createMappingSupervisor } from './mappings/supervisor.ts';
+import { createSageMakerRuntime } from './sagemaker-api/index.ts';
+import { openStore } from './store/store.ts';
+import { createStsApi } from './sts-api/api.ts';
+
+export type { EngineOptions } from './engine-options.ts';
+
+type CommittedOffsets = Awaited<ReturnType<MappingSupervisor['stop']>>;
+
+/** A running engine. */
+export interface Engine {
+  /** `http://127.0.0.1:PORT`: what `AWS_ENDPOINT_URL` is set to. */
+  readonly endpoint: string;
+  readonly bootstrapServers: readonly string[];
+  readonly region: string;
+  readonly accountId: string;
+  readonly mappings: MappingSupervisor;
+  readonly functions: FunctionEngine;
+  /** Keys that this engine's own clients sign with. */
+  clientCredentials(): TemporaryKey;
+  /** Makes a streaming SageMaker endpoint if there is none of this name. */
+  ensureStreamingEndpoint(name: string): void;
+  /** Makes or changes a function whose code is a folder used in place, or lives elsewhere. */
+  registerFunction(definition: RegisteredFunction): void;
+  /** On the development broker: makes the topic if there is none of this name. */
+  ensureTopic(name: string, partitions: number): void;
+  /** Drains: fetching stops, what is in flight ends or is handed back, offsets are committed, groups are left. */
+  stop(): Promise<CommittedOffsets>;
+}
+
+export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
+  const configuration = compileEngineOptions(options);
+  const undo: (() => void | Promise<void>)[] = [];
+  try {
+    return await assemble(configuration, undo);
+  } catch (error) {
+    // Nothing half-started stays behind; the first error is the one that counts.
+    for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
+    throw error;
+  }
+}
+
+/** Services that may live elsewhere: `AWS_ENDPOINT_URL_S3` and its like are handed on to the functions as they are. */
+const passedThrough = /^AWS_ENDPOINT_URL_[A-Z0-9_]+$/;
+
+async function assemble(configuration: EngineConfiguration, undo: (() => void | Promise<void>)[]): Promise<Engine> {
+  const { region, accountId, log } = configuration;
+  const store = openStore({ dataDirectory: configuration.dataDirectory });
+  undo.push(() => store.close());
+  const keptIn = store.isPersistent ? store.directory : undefined;
+
+  const broker: Broker | undefined = configuration.bootstrapServers === undefined ? await startBroker() : undefined;
+  if (broker !== undefined) undo.push(() => broker.stop());
+  const bootstrapServers = configuration.bootstrapServers ?? broker!.bootstrapServers.split(',');
+
+  const tables = createDynamoDbApi({ ...(keptIn === undefined ? {} : { dataDirectory: keptIn }), region, accountId });
+  undo.push(() => tables.stop());
+  const tablesStarted = tables.start();
+  tablesStarted.catch(() => {}); // reported where it is awaited
+  const sageMaker = createSageMakerRuntime({ dataDirectory: keptIn, accountId });
+  undo.push(() => sageMaker.close());
+
+  const temporaryKeys = new TemporaryKeys();
+  const ownKey = temporaryKeys.issue('headrace');
+  const { credentialsFile } = configuration;
+  let endpoint = '';
+  const functions: FunctionEngine = createFunctionEngine({
+    resolve: (functionRef) => lambda.resolve(functionRef),
+    ...(keptIn === undefined ? {} : { dataDirectory: keptIn }),
+    region,
+    accountId,
+    baseEnvironment: ({ functionName }) => ({
+      AWS_ENDPOINT_URL: endpoint,
+      ...environmentOf(temporaryKeys.issue(functionName)),
+      ...(Object.fromEntries(Object.entries(process.env).filter(([name]) => passedThrough.test(name))) as Record<
+        string,
+        string
+      >),
+    }),
+  });
+  const mappings = createMappingSupervisor({
+    store: store.mappings,
+    clusters: async (definition) =>
+      createKafkaCluster({ bootstrapServers: definition.bootstrapServers ?? bootstrapServers }),
+    invoke: functions.invoke,
+    clock: systemClock,
+    random: Math.random,
+  });
+  const lambda = createLambdaApi({
+    store,
+    engine: functions,
+    mappings,
+    region,
+    accountId,
+    endpoint: () => endpoint,
+    isOwnBroker: (definition) => broker !== undefined && readsBroker(definition.bootstrapServers, bootstrapServers),
+  });
+  for (const [functionName, target] of Object.entries(configuration.backends)) {
+    const code = target.startsWith('arn:')
+      ? { kind: 'aws' as const, arn: target }
+      : { kind: 'http' as const, url: target };
+    lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
+  }
+  await functions.start();
+  undo.push(() => functions.stop());
+  const gateway = await createGateway({
+    host: configuration.host,
+    port: configuration.port,
+    apis: [lambda, sageMaker, tables, createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) })],
+    ...(credentialsFile === undefined ? {} : { credentials: anyOf(temporaryKeys, readCredentials(credentialsFile)) }),
+    onError: (error, { requestId, path }) =>
+      log(
+        `defect in ${path} (request ${requestId}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      ),
+  });
+  undo.push(() => gateway.close());
+  endpoint = gateway.endpoint;
+  log(
+    broker === undefined
+      ? `MSK clusters stand for ${bootstrapServers.join(',')}`
+      : `development broker at ${bootstrapServers.join(',')}: every MSK ARN stands for it`,
+  );
+  await tablesStarted;
+  mappings.start();
+
+  return {
+    endpoint,
+    bootstrapServers,
+    region,
+    accountId,
+    mappings,
+    functions,
+    clientCredentials: () => ownKey,
+    ensureStreamingEndpoint: (name) => sageMaker.ensureStreamingEndpoint(name),
+    registerFunction: (definition) => lambda.registerFunction(definition),
+    ensureTopic(name, partitions) {
+      try {
+        broker?.createTopic({ name, partitions });
+      } catch (error) {
+        if (!(error instanceof RequestError) || error.code !== ErrorCode.TOPIC_ALREADY_EXISTS) throw error;
+      }
+    },
+    async stop() {
+      // What is in flight still calls model and table, so the mappings end first and the door closes late.
+      const committed = await mappings.stop({ drainTimeoutMilliseconds: configuration.drainTimeoutMilliseconds });
+      await functions.stop();
+      await gateway.close();
+      await Promise.all([sageMaker.close(), tables.stop()]);
+      await broker?.stop();
+      store.close();
+      return committed;
+    },
+  };
+}
+
+/** Whether a mapping reads the broker of this process: an MSK ARN stands for it, a host and port may name it. */
+function readsBroker(named: readonly string[] | undefined, own: readonly string[]): boolean {
+  return named === undefined || named.some((server) => own.includes(server));
+}
+
+/** The variables that the SDKs read credentials from. */
+const environmentOf = (key: TemporaryKey): Record<string, string> => ({
+  AWS_ACCESS_KEY_ID: key.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
+  AWS_SESSION_TOKEN: key.sessionToken,
+});
