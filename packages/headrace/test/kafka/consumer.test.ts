@@ -1,15 +1,27 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { eventually, type Kafka, needs, startKafka } from '@headrace/testing';
+import { startBroker } from '@headrace/dev-broker';
+import { eventually, needs, startKafka } from '@headrace/testing';
 import { createTopics, produce, Recorder } from './harness.ts';
 
-const skip = needs('java', 'maven');
+interface Server {
+  readonly bootstrapServers: string;
+  stop(): Promise<void>;
+}
 
-for (const groupProtocol of ['classic', 'consumer'] as const) {
-  describe(`a group consumer on Apache Kafka, ${groupProtocol} protocol`, { skip }, () => {
-    let kafka: Kafka;
+const servers: [name: string, skip: string | false, start: () => Promise<Server>][] = [
+  ['Apache Kafka', needs('java', 'maven'), () => startKafka()],
+  ['the development broker', false, () => startBroker()],
+];
+const cases = servers.flatMap((server) =>
+  (['classic', 'auto'] as const).map((protocol) => [...server, protocol] as const),
+);
+
+for (const [server, skip, start, groupProtocol] of cases) {
+  describe(`a group consumer on ${server}, ${groupProtocol} protocol`, { skip }, () => {
+    let kafka: Server;
     before(async () => {
-      kafka = await startKafka();
+      kafka = await start();
     });
     after(() => kafka.stop());
 
