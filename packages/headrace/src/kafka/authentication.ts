@@ -81,9 +81,14 @@ async function authenticateBearer(
   const pairs = Object.entries(extensions).map(([key, value]) => `${key}=${value}\x01`);
   const answer = await exchange(Buffer.from(`n,,\x01auth=Bearer ${bearer}\x01${pairs.join('')}\x01`));
   if (answer.length === 0) return;
-  await exchange(Buffer.from('\x01'));
-  throw new HeadraceError(
+  const refusal = new HeadraceError(
     'KAFKA_AUTHENTICATION',
     `the broker refused the token: ${answer.toString('utf8').slice(0, 300)}`,
   );
+  try {
+    await exchange(Buffer.from('\x01'));
+  } catch (error) {
+    if (HeadraceError.is(error) && error.code !== 'KAFKA_AUTHENTICATION') throw error;
+  }
+  throw refusal;
 }

@@ -113,6 +113,7 @@ export class Connection {
           key: tls.privateKey,
           passphrase: tls.privateKeyPassword,
           rejectUnauthorized: tls.rejectUnauthorized ?? true,
+          ...(tls.verifyServerName === false ? { checkServerIdentity: () => undefined } : {}),
           onread,
         } as TlsConnectOptions);
       } catch (error) {
@@ -447,13 +448,17 @@ function tlsError(address: Address, error: NodeJS.ErrnoException): HeadraceError
         ? 'the certificate has expired'
         : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
           ? 'the listener does not speak TLS, or closed the connection during the handshake'
-          : /ALERT_CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE/.test(code)
+          : /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN)|HANDSHAKE_FAILURE/.test(code)
             ? 'the broker asks for a client certificate that it trusts'
             : 'the handshake failed';
-  return new HeadraceError('KAFKA_TLS', `TLS with ${address.host}:${address.port}: ${what} (${error.message})`, {
-    cause: error,
-    details: { tlsCode: code },
-  });
+  return new HeadraceError(
+    'KAFKA_TLS',
+    `TLS with ${address.host}:${address.port}: ${what} (${(error as { reason?: string }).reason ?? error.message})`,
+    {
+      cause: error,
+      details: { tlsCode: code },
+    },
+  );
 }
 
 /** True where the broker itself said no: another broker or another try will not say yes. */

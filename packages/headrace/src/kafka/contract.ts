@@ -133,6 +133,8 @@ export interface ClusterConfiguration {
     readonly privateKeyPassword?: string;
     readonly serverName?: string;
     readonly rejectUnauthorized?: boolean;
+    /** Default true: the certificate must be made out to the name that is connected to. */
+    readonly verifyServerName?: boolean;
   };
   readonly sasl?:
     | {

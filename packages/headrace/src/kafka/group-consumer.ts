@@ -10,7 +10,6 @@ import type {
   GroupConsumer,
   GroupConsumerOptions,
   OffsetCommit,
-  StartingPosition,
   TopicPartition,
 } from './contract.ts';
 import { Fetcher } from './fetcher.ts';
@@ -19,6 +18,7 @@ import { EARLIEST_OFFSET, LATEST_OFFSET } from './metadata-requests.ts';
 import { OffsetCommitter } from './offset-committer.ts';
 import { lookUpOffsets } from './offset-lookup.ts';
 import { PartitionReader } from './partition-reader.ts';
+import { nextPartitionEpoch, resolvePositions } from './positions.ts';
 import { brokerError } from './protocol-errors.ts';
 import { TroubleBoard } from './trouble.ts';
 
@@ -28,7 +28,6 @@ export type GroupProtocol = 'auto' | 'classic' | 'consumer';
 const keyOf = ({ topic, partition }: TopicPartition): string => `${topic}/${partition}`;
 
 let consumers = 0;
-let assignments = 0;
 
 /** What is known of a partition before it is read: where to begin. */
 interface Start {
@@ -321,25 +320,12 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
   async #starts(partitions: readonly TopicPartition[]): Promise<Start[]> {
     const offsets = await this.#committer.fetch(partitions, this.#options.groupId);
     const missing = partitions.filter((_, index) => offsets[index]!.offset < 0);
-    const found = new Map<string, number>();
-    if (missing.length > 0) {
-      const { startingPosition } = this.#options;
-      const queries = missing.map(({ topic, partition }) => ({
-        topic,
-        partition,
-        timestamp: this.#isAddedLater({ topic, partition }) ? EARLIEST_OFFSET : timestampOf(startingPosition),
-      }));
-      const answers = await lookUpOffsets(this.#cluster, this.#purpose, queries, this.#isolation);
-      const beyond = answers.filter((answer) => answer.offset < 0);
-      for (const answer of answers) found.set(keyOf(answer), answer.offset);
-      if (beyond.length > 0) {
-        // No record is that young: begin at the end.
-        const latest = beyond.map(({ topic, partition }) => ({ topic, partition, timestamp: LATEST_OFFSET }));
-        for (const answer of await lookUpOffsets(this.#cluster, this.#purpose, latest, this.#isolation)) {
-          found.set(keyOf(answer), answer.offset);
-        }
-      }
-    }
+    const wanted = missing.map((place) => ({
+      ...place,
+      start: this.#isAddedLater(place) ? ({ kind: 'TRIM_HORIZON' } as const) : this.#options.startingPosition,
+    }));
+    const begin = await resolvePositions(this.#cluster, this.#purpose, wanted, this.#isolation);
+    const found = new Map(missing.map((place, index) => [keyOf(place), begin[index]!]));
     return partitions.map((place, index) => {
       const { offset, leaderEpoch, metadata } = offsets[index]!;
       if (offset >= 0) return { offset, leaderEpoch, metadata, isNew: false };
@@ -376,7 +362,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
       const owned = this.#owned.get(keyOf(place));
       if (owned === undefined || owned.place !== place || this.#revoking.has(keyOf(place))) return;
       const start = starts[index]!;
-      owned.reader = new PartitionReader({ ...place, epoch: ++assignments }, start, this.#fetcher);
+      owned.reader = new PartitionReader({ ...place, epoch: nextPartitionEpoch() }, start, this.#fetcher);
       readers.push(owned.reader);
     });
     if (readers.length === 0) return;
@@ -451,14 +437,3 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
     this.#listener.onSkipped(report);
   }
 }
-
-const timestampOf = (position: StartingPosition): number => {
-  switch (position.kind) {
-    case 'TRIM_HORIZON':
-      return EARLIEST_OFFSET;
-    case 'LATEST':
-      return LATEST_OFFSET;
-    case 'AT_TIMESTAMP':
-      return position.timestamp;
-  }
-};

@@ -1,10 +1,22 @@
+export { type AccessConfiguration, type ClusterKind, resolveAccess, validateAccess } from './access-configuration.ts';
+export { type ClientProperties, parseClientProperties, readClientProperties } from './client-properties.ts';
+export type { PartitionsReader, ReaderListener, ReaderOptions, ReaderPosition } from './reader.ts';
+export { describeCluster } from './redaction.ts';
+export { environmentName, type SecretResolver, type SecretSources, secretResolver } from './secrets.ts';
+
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import type { ClusterConfiguration, ConsumerListener, GroupConsumerOptions, KafkaCluster } from './contract.ts';
 import { type GroupProtocol, KafkaGroupConsumer } from './group-consumer.ts';
+import { KafkaReader, type PartitionsReader, type ReaderListener, type ReaderOptions } from './reader.ts';
 
 export interface KafkaClusterOptions extends ClusterOptions {
   /** Default 'auto': KIP-848 where the broker has it, else the classic protocol. */
   readonly groupProtocol?: GroupProtocol;
+}
+
+/** A cluster that can also be read without a group. */
+export interface ReadableCluster extends KafkaCluster {
+  createReader(options: ReaderOptions, listener: ReaderListener): PartitionsReader;
 }
 
 /**
@@ -16,9 +28,9 @@ export interface KafkaClusterOptions extends ClusterOptions {
 export function createKafkaCluster(
   configuration: ClusterConfiguration,
   options: KafkaClusterOptions = {},
-): KafkaCluster {
+): ReadableCluster {
   const cluster = new Cluster(configuration, options);
-  const consumers = new Set<KafkaGroupConsumer>();
+  const consumers = new Set<{ close(): Promise<void> }>();
   return {
     createGroupConsumer(consumerOptions: GroupConsumerOptions, listener: ConsumerListener): KafkaGroupConsumer {
       const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(cluster, consumerOptions, listener, {
@@ -27,6 +39,11 @@ export function createKafkaCluster(
       });
       consumers.add(consumer);
       return consumer;
+    },
+    createReader(readerOptions: ReaderOptions, listener: ReaderListener): PartitionsReader {
+      const reader = new KafkaReader(cluster, readerOptions, listener);
+      consumers.add(reader);
+      return reader;
     },
     partitionCount: (topic) => cluster.partitionCount(topic),
     async close() {
