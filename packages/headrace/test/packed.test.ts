@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -32,9 +32,27 @@ describe('the packed package works for a stranger with plain npm install', { tim
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'headrace-packed-'));
-    for (const name of packages) {
-      await run('npm', ['pack', '--pack-destination', folder], { cwd: join(root, 'packages', name), env: environment });
+    // Packing rewrites a package's manifest for a moment, so it is done on a copy: other tests run meanwhile.
+    const copy = await mkdtemp(join(tmpdir(), 'headrace-checkout-'));
+    for (const part of [
+      'packages',
+      'examples',
+      'scripts',
+      'LICENSE',
+      'package.json',
+      'tsconfig.json',
+      'tsconfig.build.json',
+    ]) {
+      await cp(join(root, part), join(copy, part), {
+        recursive: true,
+        filter: (path) => !/[\\/](node_modules|dist|test)$/.test(path),
+      });
     }
+    await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
+    for (const name of packages) {
+      await run('npm', ['pack', '--pack-destination', folder], { cwd: join(copy, 'packages', name), env: environment });
+    }
+    await rm(copy, { recursive: true, force: true });
     const tarballs = (await readdir(folder)).filter((file) => file.endsWith('.tgz')).map((file) => `./${file}`);
     assert.equal(tarballs.length, packages.length);
     await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'stranger', private: true }));
