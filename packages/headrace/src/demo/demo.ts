@@ -13,6 +13,7 @@ import { type DemoInput, openDemoInput } from './input.ts';
 import { Observer } from './observer.ts';
 import { ProducedTimes } from './produced-times.ts';
 import { produce } from './producer.ts';
+import { requirePython } from './python-check.ts';
 import { type DemoSummary, printSummary, summarise } from './summary.ts';
 import { scanScores } from './table.ts';
 import { createTopic, removeTopicAndGroup } from './topic.ts';
@@ -40,6 +41,8 @@ export interface DemoOptions {
   readonly signal: AbortSignal;
 }
 
+/** The nearest Python that the machine has stands in for it. */
+const pythonRuntime = 'python3.13';
 const endpointName = 'rcf-anomaly-endpoint';
 /** The demo gives up when nothing was stored for this long, and says what is missing. */
 const stallMilliseconds = 60_000;
@@ -48,6 +51,7 @@ const tickMilliseconds = 100;
 /** Runs the whole pipeline and takes it down again; resolves to what `--json` prints. */
 export async function runDemo(options: DemoOptions): Promise<DemoSummary> {
   const { terminal } = options;
+  if (options.runtime === 'python') await requirePython(pythonRuntime);
   const input = await openDemoInput(options);
   const folder = await mkdtemp(join(tmpdir(), 'headrace-demo-'));
   const cleanups: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
@@ -205,7 +209,7 @@ async function deployExample(
   const plan = planTemplate(parseTemplate(await readFile(templateFile, 'utf8'), 'template.yaml'), {
     templateFile,
     parameters: {
-      Runtime: options.runtime === 'python' ? 'python3.13' : 'nodejs24.x',
+      Runtime: options.runtime === 'python' ? pythonRuntime : 'nodejs24.x',
       ClusterArn: `arn:aws:kafka:${engine.region}:${engine.accountId}:cluster/headrace-demo/00000000-0000-0000-0000-000000000000-1`,
       Topic: what.topic,
       ConsumerGroupId: what.group,
