@@ -13,6 +13,8 @@ import { registerVersions } from './apis/versions.ts';
 import { Authorizer } from './authorize.ts';
 import { every } from './clock.ts';
 import { Cluster, type Node } from './cluster/cluster.ts';
+import { Control } from './control.ts';
+import { Faults } from './faults/faults.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
 import { Connection } from './server/connection.ts';
@@ -28,6 +30,23 @@ export interface Broker extends AsyncDisposable {
   readonly nodes: readonly { readonly id: number; readonly host: string; readonly port: number }[];
   /** Creates a topic. @throws RequestError when there is one of that name, or the name or a config is illegal */
   createTopic(topic: { name: string; partitions?: number; configs?: Record<string, string | number | boolean> }): void;
+  /** Faults on purpose: wrong answers, delays, cut connections. */
+  readonly faults: Pick<Faults, 'add' | 'clear'>;
+  /** Looks at and changes what the broker holds: leaders, coordinators, logs, members. */
+  readonly control: Omit<Control, 'resumeAll'>;
+  /** Open connections. */
+  readonly connections: readonly {
+    readonly id: number;
+    readonly clientId: string;
+    readonly software: string;
+    readonly node: number;
+  }[];
+  /** Cuts the connections of a client id, or all. @returns how many */
+  disconnect(clientId?: string): number;
+  /** Takes a node away: its connections are cut, and what it led or coordinated goes to the others. */
+  stopNode(id: number): Promise<void>;
+  /** Brings a stopped node back, on its port; leaders stay where they are. */
+  startNode(id: number): Promise<void>;
   /** Closes all connections and stops listening. */
   stop(): Promise<void>;
 }
@@ -59,7 +78,7 @@ const stringify = (configs: Record<string, string | number | boolean>): Map<stri
 class RunningBroker implements Broker {
   readonly #options: CompiledOptions;
   readonly #registry = new Registry();
-  readonly #servers: Server[] = [];
+  readonly #servers = new Map<Node, Server>();
   readonly #connections = new Set<Connection>();
   readonly #cluster: Cluster;
   readonly #groups: GroupCoordinator;
@@ -67,6 +86,8 @@ class RunningBroker implements Broker {
   readonly #producerIds = new ProducerIds();
   readonly #dispatcher: Dispatcher;
   readonly #tasks: { stop(): void }[] = [];
+  readonly faults: Faults;
+  readonly control: Control;
 
   constructor(options: CompiledOptions) {
     this.#options = options;
@@ -104,9 +125,12 @@ class RunningBroker implements Broker {
     });
     const transactions = this.#transactions;
     const authorizer = new Authorizer(options.authorize);
+    const faults = new Faults(clock, cluster, options.faults);
+    this.faults = faults;
+    this.control = new Control(cluster, groups);
     const registry = this.#registry;
     registerVersions(registry);
-    registerMetadata(registry, { cluster, authorizer });
+    registerMetadata(registry, { cluster, authorizer, faults });
     registerTopics(registry, { cluster, authorizer });
     registerConfigs(registry, {
       cluster,
@@ -120,15 +144,14 @@ class RunningBroker implements Broker {
       cluster,
       authorizer,
       transactions,
-      whenWritable: () => undefined,
-      checkAppend: () => undefined,
+      faults,
     });
-    registerFetch(registry, { clock, cluster, authorizer });
-    registerOffsets(registry, { cluster, authorizer });
+    registerFetch(registry, { clock, cluster, authorizer, faults });
+    registerOffsets(registry, { cluster, authorizer, faults });
     registerGroups(registry, { groups, authorizer });
-    registerGroupOffsets(registry, { groups, cluster, authorizer });
-    registerTransactions(registry, { cluster, groups, transactions, authorizer });
-    this.#dispatcher = new Dispatcher(registry, (_registered, _request, _context, handle) => handle());
+    registerGroupOffsets(registry, { groups, cluster, authorizer, faults });
+    registerTransactions(registry, { cluster, groups, transactions, authorizer, faults });
+    this.#dispatcher = new Dispatcher(registry, faults.intercept);
   }
 
   get bootstrapServers(): string {
@@ -153,7 +176,7 @@ class RunningBroker implements Broker {
 
   #listen(node: Node, port: number, host: string): Promise<void> {
     const server = createServer({ highWaterMark: 256 << 10 }, (socket) => this.#accept(socket, node));
-    this.#servers.push(server);
+    this.#servers.set(node, server);
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, host, () => {
@@ -176,11 +199,53 @@ class RunningBroker implements Broker {
     this.#cluster.createTopic(name, partitions ?? 1, stringify(configs ?? {}));
   }
 
+  get connections(): Broker['connections'] {
+    return [...this.#connections].map(({ id, clientId, software, node }) => ({
+      id,
+      clientId,
+      software,
+      node: node.id,
+    }));
+  }
+
+  disconnect(clientId?: string): number {
+    const chosen = [...this.#connections].filter(
+      (connection) => clientId === undefined || connection.clientId === clientId,
+    );
+    for (const connection of chosen) connection.destroy();
+    return chosen.length;
+  }
+
+  async stopNode(id: number): Promise<void> {
+    const node = this.#node(id);
+    if (this.#cluster.live.length === 1) throw new TypeError(`node ${id} is the last one; stop the broker instead`);
+    this.#cluster.stopNode(node);
+    const server = this.#servers.get(node);
+    this.#servers.delete(node);
+    const closed = new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
+    for (const connection of this.#connections) if (connection.node === node) connection.destroy();
+    await closed;
+  }
+
+  async startNode(id: number): Promise<void> {
+    const node = this.#node(id);
+    if (this.#servers.has(node)) return;
+    await this.#listen(node, node.port, this.#options.host);
+    this.#cluster.startNode(node);
+  }
+
+  #node(id: number): Node {
+    const node = this.#cluster.nodes.find((candidate) => candidate.id === id);
+    if (!node) throw new TypeError(`there is no node ${id}`);
+    return node;
+  }
+
   async stop(): Promise<void> {
     for (const task of this.#tasks) task.stop();
-    const closed = this.#servers.map(
+    const closed = [...this.#servers.values()].map(
       (server) => new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
     );
+    this.control.resumeAll();
     for (const connection of this.#connections) connection.destroy();
     this.#groups.close();
     this.#transactions.close();

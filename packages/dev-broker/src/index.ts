@@ -1,5 +1,8 @@
 export type { Authorize, Operation, Resource } from './authorize.ts';
 export { type Broker, startBroker } from './broker.ts';
 export type { Clock } from './clock.ts';
+export type { GroupState, PartitionState } from './control.ts';
+export type { Fault } from './faults/faults.ts';
+export type { FaultAction, FaultKind, FaultMatch, FaultPlan, FaultRule } from './faults/rule.ts';
 export { type BrokerConfigName, type BrokerOptions, brokerConfigs, type TopicOptions } from './options.ts';
 export { ErrorCode, type ErrorName, RequestError } from './protocol/errors.ts';

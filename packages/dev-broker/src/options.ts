@@ -1,6 +1,7 @@
 import type { Authorize } from './authorize.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
+import type { FaultPlan } from './faults/rule.ts';
 
 /** A topic to create at the start. One that is already there (with `dataDir`) is left as it is. */
 export interface TopicOptions {
@@ -32,6 +33,8 @@ export interface BrokerOptions {
   clock?: Clock;
   /** Says who may do what; by default everyone may do everything. */
   authorize?: Authorize;
+  /** Faults drawn at random from a seed. */
+  faults?: FaultPlan;
   /** Told of a peer that sent what no client sends, and of failures of the broker itself. Default: nobody. */
   onError?: (error: unknown, connection: { id: number; clientId: string; remoteHost: string }) => void;
 }
@@ -111,6 +114,7 @@ export interface CompiledOptions {
   settings: BrokerSettings;
   clock: Clock;
   authorize: Authorize | undefined;
+  faults: FaultPlan | undefined;
   onError: NonNullable<BrokerOptions['onError']>;
 }
 
@@ -145,6 +149,7 @@ export function compileOptions(options: BrokerOptions): CompiledOptions {
     settings: new BrokerSettings(options.configs),
     clock: options.clock ?? systemClock,
     authorize: options.authorize,
+    faults: options.faults,
     onError: options.onError ?? (() => undefined),
   };
 }

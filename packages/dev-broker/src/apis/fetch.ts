@@ -2,16 +2,19 @@ import type { Authorizer } from '../authorize.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster, Node } from '../cluster/cluster.ts';
 import type { Partition } from '../cluster/topic.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { LogWaiter } from '../log/partition-log.ts';
 import { ErrorCode, type ErrorName } from '../protocol/errors.ts';
 import { type FetchRequest, type FetchResponse, fetch, type PartitionData } from '../protocol/messages/fetch.ts';
 import { type FetchSession, FetchSessions, type FetchTarget } from './fetch-sessions.ts';
 import type { Registry, RequestContext } from './registry.ts';
+import { attempt } from './topics.ts';
 
 export interface FetchServices {
   clock: Clock;
   cluster: Cluster;
   authorizer: Authorizer;
+  faults: PartitionFaults;
 }
 
 const READ_COMMITTED = 1;
@@ -132,6 +135,12 @@ class PendingFetch implements LogWaiter {
     if (!topic) return fail(version >= 13 ? 'UNKNOWN_TOPIC_ID' : 'UNKNOWN_TOPIC_OR_PARTITION');
     if (!authorizer.allows(this.#context, 'READ', 'TOPIC', topic.name)) return fail('TOPIC_AUTHORIZATION_FAILED');
     if (!partition) return fail('UNKNOWN_TOPIC_OR_PARTITION');
+    const purpose = attempt(() => this.#services.faults.checkPartition(this.#context, topic.name, partition.index));
+    if (purpose.errorCode !== 0) {
+      const outcome = fail('UNKNOWN_SERVER_ERROR');
+      outcome.data.errorCode = purpose.errorCode;
+      return outcome;
+    }
     // Since version 11 followers serve consumers too (KIP-392).
     const isReplica = version >= 11 && partition.leader >= 0 && partition.replicas.includes(node.id);
     if (partition.leader !== node.id && !isReplica) return fail('NOT_LEADER_OR_FOLLOWER');
@@ -164,7 +173,7 @@ class PendingFetch implements LogWaiter {
       data.preferredReadReplica = nearer;
       return outcome;
     }
-    const end = partition.isPaused ? target.fetchOffset : isCommitted ? log.lastStableOffset : log.endOffset;
+    const end = partition.pause ? target.fetchOffset : isCommitted ? log.lastStableOffset : log.endOffset;
     if (target.fetchOffset >= end) return outcome;
     const { slices, bytes } = log.read(target.fetchOffset, end, Math.max(0, Math.min(target.maxBytes, left)), isFirst);
     data.records = slices;
@@ -182,7 +191,7 @@ class PendingFetch implements LogWaiter {
     const { rackId } = this.#request;
     const { node, version } = this.#context;
     if (version < 11 || rackId === '' || node.id !== partition.leader || node.rack === rackId) return undefined;
-    return this.#services.cluster.nodes.find(({ id, rack }) => rack === rackId && partition.replicas.includes(id))?.id;
+    return this.#services.cluster.live.find(({ id, rack }) => rack === rackId && partition.replicas.includes(id))?.id;
   }
 
   #answer(outcomes: readonly Outcome[]): FetchResponse {

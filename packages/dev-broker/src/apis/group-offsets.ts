@@ -1,5 +1,6 @@
 import type { Authorizer } from '../authorize.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { Group, GroupCoordinator } from '../groups/coordinator.ts';
 import { GroupOffsets } from '../groups/offsets.ts';
 import { ErrorCode, RequestError } from '../protocol/errors.ts';
@@ -14,6 +15,7 @@ export interface GroupOffsetServices {
   groups: GroupCoordinator;
   cluster: Cluster;
   authorizer: Authorizer;
+  faults: PartitionFaults;
 }
 
 interface WantedTopic {
@@ -34,7 +36,7 @@ const checksMembers = (managed: unknown): managed is ChecksMembers =>
   typeof managed === 'object' && managed !== null && 'checkMember' in managed;
 
 export function registerGroupOffsets(registry: Registry, services: GroupOffsetServices): void {
-  const { groups, cluster, authorizer } = services;
+  const { groups, cluster, authorizer, faults } = services;
 
   registry.on(offsetCommit, (request, context) => {
     let group: Group | undefined;
@@ -57,7 +59,9 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
             const metadata = position.committedMetadata ?? '';
             let { errorCode } = checked;
             if (errorCode !== 0 || !group) return { partitionIndex, errorCode };
-            if (!topic) errorCode = unknown;
+            const purpose = attempt(() => faults.checkPartition(context, topic?.name ?? name, partitionIndex));
+            if (purpose.errorCode !== 0) errorCode = purpose.errorCode;
+            else if (!topic) errorCode = unknown;
             else if (!authorizer.allows(context, 'READ', 'TOPIC', topic.name))
               errorCode = ErrorCode.TOPIC_AUTHORIZATION_FAILED;
             else if (!topic.partitions[partitionIndex]) errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
@@ -111,12 +115,15 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
             partitions: topic.partitionIndexes.map((partitionIndex) => {
               const position = name === undefined ? undefined : offsets.get(name, partitionIndex);
               const isUnstable = request.requireStable && name !== undefined && offsets.isPending(name, partitionIndex);
+              const purpose = attempt(() => faults.checkPartition(context, name ?? '', partitionIndex));
               const errorCode =
-                name === undefined
-                  ? ErrorCode.UNKNOWN_TOPIC_ID
-                  : isUnstable
-                    ? ErrorCode.UNSTABLE_OFFSET_COMMIT
-                    : ErrorCode.NONE;
+                purpose.errorCode !== 0
+                  ? purpose.errorCode
+                  : name === undefined
+                    ? ErrorCode.UNKNOWN_TOPIC_ID
+                    : isUnstable
+                      ? ErrorCode.UNSTABLE_OFFSET_COMMIT
+                      : ErrorCode.NONE;
               const isKnown = position !== undefined && errorCode === 0;
               return {
                 partitionIndex,

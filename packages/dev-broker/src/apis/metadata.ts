@@ -2,43 +2,48 @@ import { type Authorizer, authorizedOperations } from '../authorize.ts';
 import type { Cluster, Node } from '../cluster/cluster.ts';
 import type { Partition, Topic } from '../cluster/topic.ts';
 import { topicNameProblem } from '../cluster/topic.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import { ErrorCode, RequestError } from '../protocol/errors.ts';
 import { describeCluster } from '../protocol/messages/describe-cluster.ts';
 import { describeTopicPartitions } from '../protocol/messages/describe-topic-partitions.ts';
 import { type MetadataResponseTopic, metadata } from '../protocol/messages/metadata.ts';
 import { ZERO_UUID } from '../protocol/reader.ts';
 import type { Registry, RequestContext } from './registry.ts';
+import { attempt } from './topics.ts';
 
 export interface MetadataServices {
   cluster: Cluster;
   authorizer: Authorizer;
+  faults: PartitionFaults;
 }
 
 const describeNode = ({ id, host, port, rack }: Node) => ({ nodeId: id, host, port, rack });
 
-const describePartition = (partition: Partition) => ({
+/** Replicas on stopped nodes are offline and out of sync. */
+const describePartition = (partition: Partition, live: ReadonlySet<number>) => ({
   errorCode: partition.leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : 0,
   partitionIndex: partition.index,
   leaderId: partition.leader,
   leaderEpoch: partition.leaderEpoch,
   replicaNodes: partition.replicas,
-  isrNodes: partition.replicas,
-  offlineReplicas: [],
+  isrNodes: partition.replicas.filter((id) => live.has(id)),
+  offlineReplicas: partition.replicas.filter((id) => !live.has(id)),
 });
 
 export function registerMetadata(registry: Registry, services: MetadataServices): void {
-  const { cluster, authorizer } = services;
+  const { cluster, authorizer, faults } = services;
 
   registry.on(metadata, (request, context) => {
     const operations = request.includeTopicAuthorizedOperations
       ? authorizedOperations.topic
       : authorizedOperations.unknown;
+    const live = new Set(cluster.live.map(({ id }) => id));
     const describe = (topic: Topic): MetadataResponseTopic => ({
-      errorCode: 0,
+      errorCode: attempt(() => faults.checkPartition(context, topic.name, -1)).errorCode,
       name: topic.name,
       topicId: topic.id,
       isInternal: topic.isInternal,
-      partitions: topic.partitions.map(describePartition),
+      partitions: topic.partitions.map((partition) => describePartition(partition, live)),
       topicAuthorizedOperations: operations,
     });
     // Version 0 has no null: there the empty list stands for all.
@@ -51,7 +56,7 @@ export function registerMetadata(registry: Registry, services: MetadataServices)
           describeWanted(services, context, name, topicId, request.allowAutoTopicCreation, describe),
         );
     return {
-      brokers: cluster.nodes.map(describeNode),
+      brokers: cluster.live.map(describeNode),
       clusterId: cluster.options.clusterId,
       controllerId: cluster.controller.id,
       topics,
@@ -67,7 +72,7 @@ export function registerMetadata(registry: Registry, services: MetadataServices)
     endpointType: request.endpointType,
     clusterId: cluster.options.clusterId,
     controllerId: cluster.controller.id,
-    brokers: cluster.nodes.map(({ id, host, port, rack }) => ({ brokerId: id, host, port, rack, isFenced: false })),
+    brokers: cluster.live.map(({ id, host, port, rack }) => ({ brokerId: id, host, port, rack, isFenced: false })),
     clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
       ? authorizedOperations.cluster
       : authorizedOperations.unknown,
@@ -76,6 +81,7 @@ export function registerMetadata(registry: Registry, services: MetadataServices)
   registry.on(describeTopicPartitions, (request) => {
     const names = request.topics.length > 0 ? request.topics.map(({ name }) => name) : [...cluster.topics.keys()];
     names.sort();
+    const live = new Set(cluster.live.map(({ id }) => id));
     let left = request.responsePartitionLimit;
     let nextCursor: { topicName: string; partitionIndex: number } | null = null;
     const topics = [];
@@ -99,7 +105,7 @@ export function registerMetadata(registry: Registry, services: MetadataServices)
       }
       const from = request.cursor?.topicName === name ? Math.max(request.cursor.partitionIndex, 0) : 0;
       const partitions = topic.partitions.slice(from, from + left).map((partition) => ({
-        ...describePartition(partition),
+        ...describePartition(partition, live),
         eligibleLeaderReplicas: [],
         lastKnownElr: [],
       }));

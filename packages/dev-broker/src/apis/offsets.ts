@@ -2,6 +2,7 @@ import { type BatchView, openBatch, RecordCursor } from '@headrace/kafka-records
 import type { Authorizer } from '../authorize.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Partition } from '../cluster/topic.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { MAXIMUM_DECOMPRESSED_BYTES } from '../log/prepare-batch.ts';
 import { RequestError } from '../protocol/errors.ts';
@@ -15,6 +16,7 @@ import { attempt } from './topics.ts';
 export interface OffsetServices {
   cluster: Cluster;
   authorizer: Authorizer;
+  faults: PartitionFaults;
 }
 
 /** Timestamps of ListOffsets with a meaning of their own. */
@@ -38,7 +40,7 @@ const nothing: FoundOffset = { offset: -1, timestamp: -1, leaderEpoch: -1 };
 
 /** The partition, when this node leads it and the client's idea of the leader epoch is right. */
 function ledPartition(
-  { cluster, authorizer }: OffsetServices,
+  { cluster, authorizer, faults }: OffsetServices,
   context: RequestContext,
   topic: string,
   index: number,
@@ -48,6 +50,7 @@ function ledPartition(
   if (!authorizer.allows(context, operation, 'TOPIC', topic)) throw new RequestError('TOPIC_AUTHORIZATION_FAILED');
   const partition = cluster.partition(topic, index);
   if (!partition) throw new RequestError('UNKNOWN_TOPIC_OR_PARTITION');
+  faults.checkPartition(context, topic, index);
   if (partition.leader !== context.node.id) throw new RequestError('NOT_LEADER_OR_FOLLOWER');
   if (epoch >= 0 && epoch < partition.leaderEpoch) throw new RequestError('FENCED_LEADER_EPOCH');
   if (epoch >= 0 && epoch > partition.leaderEpoch) throw new RequestError('UNKNOWN_LEADER_EPOCH');

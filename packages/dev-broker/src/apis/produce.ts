@@ -3,6 +3,7 @@ import type { Authorizer } from '../authorize.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Partition } from '../cluster/topic.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import { prepareBatch } from '../log/prepare-batch.ts';
 import { ErrorCode, RequestError } from '../protocol/errors.ts';
 import { type PartitionProduceData, type PartitionProduceResponse, produce } from '../protocol/messages/produce.ts';
@@ -19,10 +20,7 @@ export interface ProduceServices {
   cluster: Cluster;
   authorizer: Authorizer;
   transactions: ProduceTransactions;
-  /** A promise while a test holds this partition up. */
-  whenWritable(partition: Partition): Promise<void> | undefined;
-  /** @throws RequestError where a test wants appends to fail (a full disk). */
-  checkAppend(partition: Partition): void;
+  faults: PartitionFaults;
 }
 
 const ZSTD = 4;
@@ -50,7 +48,7 @@ export function registerProduce(registry: Registry, services: ProduceServices): 
           else produceOne(services, request.transactionalId, partition, data, context, answer);
           hasError ||= answer.errorCode !== 0;
         };
-        const pause = partition && services.whenWritable(partition);
+        const pause = partition?.pause;
         if (pause) pauses.push(pause.then(attempt));
         else attempt();
       }
@@ -77,6 +75,7 @@ function produceOne(
     if (!services.authorizer.allows(context, 'WRITE', 'TOPIC', partition.topic.name)) {
       throw new RequestError('TOPIC_AUTHORIZATION_FAILED');
     }
+    services.faults.checkPartition(context, partition.topic.name, partition.index);
     if (partition.leader !== context.node.id) throw new RequestError('NOT_LEADER_OR_FOLLOWER');
     const batch = data.records as Buffer | null;
     if (batch === null || batch.length < BATCH_HEADER_BYTES) {
@@ -104,7 +103,6 @@ function produceOne(
     }
     const now = services.clock.now();
     const prepared = prepareBatch(batch, view, topic.config, now);
-    services.checkAppend(partition);
     answer.baseOffset = log.append(prepared, partition.leaderEpoch, now);
     answer.logAppendTimeMs = topic.config.usesLogAppendTime ? now : -1;
     if (log.size - (log.segments[0]?.size ?? 0) >= topic.config.retentionBytes) trim(partition);

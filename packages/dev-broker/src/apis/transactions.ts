@@ -1,6 +1,7 @@
 import type { Authorizer } from '../authorize.ts';
 import type { Cluster, Node } from '../cluster/cluster.ts';
 import type { Partition } from '../cluster/topic.ts';
+import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { GroupCoordinator } from '../groups/coordinator.ts';
 import { ErrorCode, RequestError } from '../protocol/errors.ts';
 import { addOffsetsToTxn } from '../protocol/messages/add-offsets-to-txn.ts';
@@ -21,13 +22,14 @@ export interface TransactionServices {
   groups: GroupCoordinator;
   transactions: TransactionCoordinator;
   authorizer: Authorizer;
+  faults: PartitionFaults;
 }
 
 /** Error of a partition that was fine in a request of which others were not. */
 const OPERATION_NOT_ATTEMPTED = 55;
 
 export function registerTransactions(registry: Registry, services: TransactionServices): void {
-  const { cluster, groups, transactions, authorizer } = services;
+  const { cluster, groups, transactions, authorizer, faults } = services;
 
   const check = (transactionalId: string | null, context: RequestContext): void => {
     if (transactionalId === null) return;
@@ -130,7 +132,9 @@ export function registerTransactions(registry: Registry, services: TransactionSe
       topics: request.topics.map(({ name, partitions }) => ({
         name,
         partitions: partitions.map(({ partitionIndex, committedOffset, committedLeaderEpoch, committedMetadata }) => {
-          if (failed !== 0) return { partitionIndex, errorCode: failed };
+          const purpose = attempt(() => faults.checkPartition(context, name, partitionIndex));
+          if (failed !== 0 || purpose.errorCode !== 0)
+            return { partitionIndex, errorCode: failed || purpose.errorCode };
           if (!cluster.partition(name, partitionIndex)) {
             return { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
           }

@@ -37,6 +37,7 @@ export class Cluster {
   readonly options: ClusterOptions;
   readonly nodes: Node[] = [];
   readonly topics = new Map<string, Topic>();
+  readonly #stopped = new Set<Node>();
   readonly #byId = new Map<string, Topic>();
   /** Names in Kafka's metrics form, where `a.b` and `a_b` collide. */
   readonly #collisions = new Map<string, string>();
@@ -50,8 +51,34 @@ export class Cluster {
     this.options = options;
   }
 
+  /** Nodes that clients are told of. */
+  get live(): readonly Node[] {
+    return this.#stopped.size === 0 ? this.nodes : this.nodes.filter((node) => !this.#stopped.has(node));
+  }
+
   get controller(): Node {
-    return this.nodes[0]!;
+    return this.live[0]!;
+  }
+
+  /** What the node led goes to the next replica that lives. */
+  stopNode(node: Node): void {
+    this.#stopped.add(node);
+    const live = new Set(this.live.map(({ id }) => id));
+    for (const topic of this.topics.values()) {
+      for (const partition of topic.partitions) {
+        if (partition.leader !== node.id) continue;
+        this.elect(partition, partition.replicas.find((id) => live.has(id)) ?? -1);
+      }
+    }
+  }
+
+  startNode(node: Node): void {
+    this.#stopped.delete(node);
+    for (const topic of this.topics.values()) {
+      for (const partition of topic.partitions) {
+        if (partition.leader === -1 && partition.replicas.includes(node.id)) this.elect(partition, node.id);
+      }
+    }
   }
 
   topicById(id: string): Topic | undefined {

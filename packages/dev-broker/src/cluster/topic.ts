@@ -11,8 +11,8 @@ export class Partition {
   /** Node id; -1 while there is no leader. */
   leader: number;
   leaderEpoch = 0;
-  /** Set by a test: fetches see nothing new, produce requests wait. */
-  isPaused = false;
+  /** While a test holds it up: fetches see nothing new, produce requests wait for this. */
+  pause: Promise<void> | undefined;
   /** Offset up to which compaction has cleaned. */
   cleanedOffset = 0;
 

@@ -10,6 +10,7 @@ export type GroupType = 'classic' | 'consumer' | 'share';
 export interface ManagedGroup {
   readonly state: string;
   readonly isEmpty: boolean;
+  readonly memberIds: readonly string[];
   /** Topics changed: members may have to be reassigned. */
   topicsChanged(): void;
   /** Ends a member's session now. */
@@ -72,7 +73,7 @@ export class GroupCoordinator {
 
   /** The node that coordinates a group (or `transaction`). */
   coordinatorOf(kind: 'group' | 'transaction', key: string): Node {
-    const { nodes } = this.options.cluster;
+    const nodes = this.options.cluster.live;
     const moved = this.#moved.get(`${kind}:${key}`);
     return nodes.find(({ id }) => id === moved) ?? nodes[hashOf(key) % nodes.length]!;
   }

@@ -17,8 +17,11 @@ export interface RequestHeader {
   readonly clientId: string;
 }
 
-/** What a request's answer is: its frame's parts, `null` for no answer at all, or the end of the connection. */
-export type Answer = Buffer[] | null | 'close';
+/**
+ * What a request's answer is: its frame's parts, `null` for no answer at all, the end of the connection, or its end after
+ * these bytes.
+ */
+export type Answer = Buffer[] | null | 'close' | { readonly cutAfter: Buffer[] };
 
 /** Answers one request. */
 export type Respond = (frame: Buffer, connection: Connection) => Answer | Promise<Answer>;
@@ -144,6 +147,11 @@ export class Connection {
     if (this.closed.signal.aborted || answer === null) return;
     if (answer === 'close') {
       this.destroy();
+      return;
+    }
+    if (!Array.isArray(answer)) {
+      for (const part of answer.cutAfter) this.socket.write(part);
+      this.socket.destroySoon();
       return;
     }
     this.#isBusy = !this.send(answer);

@@ -1,5 +1,6 @@
 import type { Registered, Registry, RequestContext } from '../apis/registry.ts';
 import { apiVersionList } from '../apis/versions.ts';
+import { CutAnswer } from '../faults/faults.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { ProtocolError, Reader } from '../protocol/reader.ts';
 import type { Api } from '../protocol/schema.ts';
@@ -46,6 +47,11 @@ export class Dispatcher {
     const encode = (value: unknown): Answer => {
       if (value === null) return null;
       if (value === 'close') return 'close';
+      if (value instanceof CutAnswer) {
+        const whole = encode(value.response);
+        if (!Array.isArray(whole)) return whole;
+        return { cutAfter: [Buffer.concat(whole).subarray(0, value.bytes)] };
+      }
       // The answer to ApiVersions is read before the client knows what the broker speaks: its header has no tags.
       const hasTags = api.isFlexible(version) && apiKey !== API_VERSIONS;
       return frameAnswer(correlationId, hasTags, (writer) => api.writeResponse(writer, version, value));
