@@ -20,6 +20,8 @@ const PATHS_AT: usize = 56;
 const PATH_STRIDE: usize = 60;
 const LOG_AT: usize = 64;
 const INVERSE_AT: usize = 68;
+const BATCH_AT: usize = 100;
+const SUMS_AT: usize = 104;
 
 // Byte offsets in a tree's header, as TREE.
 const ROOT: usize = 0;
@@ -117,10 +119,47 @@ function descend(base: usize, tree: usize): void {
   const query = base + field(base, QUERY_AT);
   const stride = field(base, NODE_STRIDE);
   const header = base + field(base, TREES_AT) + (tree << 6);
-  const nodes0 = base + field(base, NODES_AT) + tree * stride;
-  const nodes1 = nodes0 + stride;
-  const nodes2 = nodes1 + stride;
-  const nodes3 = nodes2 + stride;
+  const nodes = base + field(base, NODES_AT) + tree * stride;
+  walkFour(
+    base,
+    nodes,
+    nodes + stride,
+    nodes + 2 * stride,
+    nodes + 3 * stride,
+    query,
+    query,
+    query,
+    query,
+    load<i32>(header, ROOT),
+    load<i32>(header + 64, ROOT),
+    load<i32>(header + 128, ROOT),
+    load<i32>(header + 192, ROOT),
+  );
+}
+
+/** Goes down one tree with four points that follow each other in memory. */
+function descendPoints(base: usize, tree: usize, x: usize, side: usize): void {
+  const nodes = base + field(base, NODES_AT) + tree * field(base, NODE_STRIDE);
+  const root = load<i32>(base + field(base, TREES_AT) + (tree << 6), ROOT);
+  walkFour(base, nodes, nodes, nodes, nodes, x, x + side, x + 2 * side, x + 3 * side, root, root, root, root);
+}
+
+// @ts-ignore: decorator
+@inline function walkFour(
+  base: usize,
+  nodes0: usize,
+  nodes1: usize,
+  nodes2: usize,
+  nodes3: usize,
+  x0: usize,
+  x1: usize,
+  x2: usize,
+  x3: usize,
+  r0: i32,
+  r1: i32,
+  r2: i32,
+  r3: i32,
+): void {
   const pathStride = field(base, PATH_STRIDE);
   const start0 = base + field(base, PATHS_AT);
   const start1 = start0 + pathStride;
@@ -130,19 +169,15 @@ function descend(base: usize, tree: usize): void {
   let path1 = start1;
   let path2 = start2;
   let path3 = start3;
-  let r0 = load<i32>(header, ROOT);
-  let r1 = load<i32>(header + 64, ROOT);
-  let r2 = load<i32>(header + 128, ROOT);
-  let r3 = load<i32>(header + 192, ROOT);
   while ((r0 | r1 | r2 | r3) >= 0) {
     store<i32>(path0, r0);
     store<i32>(path1, r1);
     store<i32>(path2, r2);
     store<i32>(path3, r3);
-    r0 = child(nodes0, r0, query);
-    r1 = child(nodes1, r1, query);
-    r2 = child(nodes2, r2, query);
-    r3 = child(nodes3, r3, query);
+    r0 = child(nodes0, r0, x0);
+    r1 = child(nodes1, r1, x1);
+    r2 = child(nodes2, r2, x2);
+    r3 = child(nodes3, r3, x3);
     path0 += 4;
     path1 += 4;
     path2 += 4;
@@ -151,22 +186,22 @@ function descend(base: usize, tree: usize): void {
   // At least one has arrived; the others go on by themselves.
   while (r0 >= 0) {
     store<i32>(path0, r0);
-    r0 = child(nodes0, r0, query);
+    r0 = child(nodes0, r0, x0);
     path0 += 4;
   }
   while (r1 >= 0) {
     store<i32>(path1, r1);
-    r1 = child(nodes1, r1, query);
+    r1 = child(nodes1, r1, x1);
     path1 += 4;
   }
   while (r2 >= 0) {
     store<i32>(path2, r2);
-    r2 = child(nodes2, r2, query);
+    r2 = child(nodes2, r2, x2);
     path2 += 4;
   }
   while (r3 >= 0) {
     store<i32>(path3, r3);
-    r3 = child(nodes3, r3, query);
+    r3 = child(nodes3, r3, x3);
     path3 += 4;
   }
   leaf0 = r0;
@@ -180,8 +215,7 @@ function descend(base: usize, tree: usize): void {
 }
 
 /** Score of a tree whose leaf and path are known, times log2(M + 1). */
-function climb(base: usize, tree: usize, reference: i32, depth: usize, path: usize): f64 {
-  const query = base + field(base, QUERY_AT);
+function climb(base: usize, tree: usize, query: usize, reference: i32, depth: usize, path: usize): f64 {
   const side = field(base, BLOCKS) << 4;
   const logs = base + field(base, LOG_AT);
   const inverses = base + field(base, INVERSE_AT);
@@ -220,22 +254,52 @@ function climb(base: usize, tree: usize, reference: i32, depth: usize, path: usi
 /** See Kernel.score. */
 export function score(base: usize): f64 {
   const trees = field(base, TREES);
+  const query = base + field(base, QUERY_AT);
   const paths = base + field(base, PATHS_AT);
   const pathStride = field(base, PATH_STRIDE);
   let sum: f64 = 0;
   let tree: usize = 0;
   for (; tree + 4 <= trees; tree += 4) {
     descend(base, tree);
-    sum += climb(base, tree, leaf0, depth0, paths);
-    sum += climb(base, tree + 1, leaf1, depth1, paths + pathStride);
-    sum += climb(base, tree + 2, leaf2, depth2, paths + 2 * pathStride);
-    sum += climb(base, tree + 3, leaf3, depth3, paths + 3 * pathStride);
+    sum += climb(base, tree, query, leaf0, depth0, paths);
+    sum += climb(base, tree + 1, query, leaf1, depth1, paths + pathStride);
+    sum += climb(base, tree + 2, query, leaf2, depth2, paths + 2 * pathStride);
+    sum += climb(base, tree + 3, query, leaf3, depth3, paths + 3 * pathStride);
   }
   for (; tree < trees; tree++) {
-    const depth = descendOne(base, tree, base + field(base, QUERY_AT));
-    sum += climb(base, tree, leaf0, depth, paths);
+    const depth = descendOne(base, tree, query);
+    sum += climb(base, tree, query, leaf0, depth, paths);
   }
   return sum;
+}
+
+/** See Kernel.scoreBatch. A tree at a time, so that its nodes stay in the nearest cache for all points. */
+export function scoreBatch(base: usize, count: usize): void {
+  const trees = field(base, TREES);
+  const side = field(base, BLOCKS) << 4;
+  const batch = base + field(base, BATCH_AT);
+  const sums = base + field(base, SUMS_AT);
+  const paths = base + field(base, PATHS_AT);
+  const pathStride = field(base, PATH_STRIDE);
+  memory.fill(sums, 0, count << 3);
+  for (let tree: usize = 0; tree < trees; tree++) {
+    let k: usize = 0;
+    for (; k + 4 <= count; k += 4) {
+      const x = batch + k * side;
+      const sum = sums + (k << 3);
+      descendPoints(base, tree, x, side);
+      store<f64>(sum, load<f64>(sum) + climb(base, tree, x, leaf0, depth0, paths));
+      store<f64>(sum, load<f64>(sum, 8) + climb(base, tree, x + side, leaf1, depth1, paths + pathStride), 8);
+      store<f64>(sum, load<f64>(sum, 16) + climb(base, tree, x + 2 * side, leaf2, depth2, paths + 2 * pathStride), 16);
+      store<f64>(sum, load<f64>(sum, 24) + climb(base, tree, x + 3 * side, leaf3, depth3, paths + 3 * pathStride), 24);
+    }
+    for (; k < count; k++) {
+      const x = batch + k * side;
+      const sum = sums + (k << 3);
+      const depth = descendOne(base, tree, x);
+      store<f64>(sum, load<f64>(sum) + climb(base, tree, x, leaf0, depth, paths));
+    }
+  }
 }
 
 /** Goes down one tree by a point; leaves the path in the first buffer and the leaf in `leaf0`, answers the depth. */

@@ -3,7 +3,7 @@ import { chooseKernel } from './engines.ts';
 import { RandomCutForestError } from './errors.ts';
 import { candidates, impute } from './imputation.ts';
 import type { Kernel } from './kernel.ts';
-import { layoutOf, NONE, TREE } from './layout.ts';
+import { BATCH, layoutOf, NONE, TREE } from './layout.ts';
 import { type CompiledOptions, compileOptions, type RandomCutForestOptions } from './options.ts';
 import { countPoints } from './points.ts';
 import { Samplers } from './sampler.ts';
@@ -93,6 +93,30 @@ export class RandomCutForest {
     if (!this.isOutputReady) return 0;
     this.prepareQuery();
     return this.scoreQuery();
+  }
+
+  /**
+   * Scores of many points without learning any. Each is a whole point of `dimensions` numbers, whatever the shingle
+   * holds; all are checked before the first is scored.
+   * @throws RandomCutForestError `INVALID_POINT`
+   */
+  scoreBatch(points: readonly Point[]): Float64Array {
+    for (const point of points) this.checkPoint(point);
+    const scores = new Float64Array(points.length);
+    if (!this.isOutputReady) return scores;
+    const { state, kernel } = this;
+    const { layout } = state;
+    for (let from = 0; from < points.length; from += BATCH) {
+      const count = Math.min(BATCH, points.length - from);
+      for (let k = 0; k < count; k++) {
+        const at = (layout.batchAt >> 2) + k * layout.blocks * 4;
+        const point = points[from + k]!;
+        for (let j = 0; j < layout.dimensions; j++) state.f32[at + j] = point[j]! + 0;
+      }
+      kernel.scoreBatch(state, count);
+      for (let k = 0; k < count; k++) scores[from + k] = state.f64[(layout.sumsAt >> 3) + k]! / layout.trees;
+    }
+    return scores;
   }
 
   /**
@@ -214,24 +238,8 @@ export class RandomCutForest {
    * @throws RandomCutForestError `INVALID_POINT`
    */
   evaluatePoint(point: Point): { score: number; attribution: Attribution } {
-    this.assertLive();
-    const { dimensions } = this.options;
-    if (point.length !== dimensions) {
-      throw new RandomCutForestError(
-        'INVALID_POINT',
-        `the point has ${point.length} numbers; it must have ${dimensions}`,
-      );
-    }
-    const query = this.state.layout.queryAt >> 2;
-    for (let j = 0; j < dimensions; j++) {
-      if (!(Math.abs(point[j]!) < LARGEST)) {
-        throw new RandomCutForestError(
-          'INVALID_POINT',
-          `number ${j} of the point is ${String(point[j])}; it must be finite`,
-        );
-      }
-      this.state.f32[query + j] = point[j]! + 0;
-    }
+    this.checkPoint(point);
+    this.setQuery(point);
     const ready = this.isOutputReady;
     return { score: ready ? this.scoreQuery() : 0, attribution: attribute(this.state, ready) };
   }
@@ -294,6 +302,32 @@ export class RandomCutForest {
         );
       }
     }
+  }
+
+  /** Checks a whole point. */
+  private checkPoint(point: Point): void {
+    this.assertLive();
+    const { dimensions } = this.options;
+    if (point.length !== dimensions) {
+      throw new RandomCutForestError(
+        'INVALID_POINT',
+        `the point has ${point.length} numbers; it must have ${dimensions}`,
+      );
+    }
+    for (let j = 0; j < dimensions; j++) {
+      if (typeof point[j] !== 'number' || !(Math.abs(Math.fround(point[j]!)) < LARGEST)) {
+        throw new RandomCutForestError(
+          'INVALID_POINT',
+          `number ${j} of the point is ${String(point[j])}; it must be finite and below 2^127 in size`,
+        );
+      }
+    }
+  }
+
+  private setQuery(point: Point): void {
+    const { f32, layout } = this.state;
+    const query = layout.queryAt >> 2;
+    for (let j = 0; j < layout.dimensions; j++) f32[query + j] = point[j]! + 0;
   }
 
   /** Makes the record, behind the shingle's earlier ones, the query point. */

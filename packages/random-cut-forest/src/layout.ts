@@ -10,7 +10,7 @@ import type { CompiledOptions } from './options.ts';
 //   leaves     8 B a leaf    point, mass
 //   samplers   f64 + i32 an entry, as two arrays
 //   points     4P B a point  and one i32 a point: its references (free: ~next)
-//   scratch    query[P], second query[P], paths
+//   scratch    query[P], paths of four descents, a batch of points and their sums
 //
 // P is the number of dimensions rounded up to a multiple of 4, so that every loop goes by whole 128-bit vectors. The
 // padding of points and boxes is 0: it has no range, leaves no gap, and is never cut.
@@ -45,6 +45,8 @@ export const HEADER = {
   weightsAt: 22,
   sampledAt: 23,
   bytes: 24,
+  batchAt: 25,
+  sumsAt: 26,
 } as const;
 
 /** Word offsets in a tree's 64 bytes. */
@@ -61,6 +63,9 @@ export const TREE = {
 
 /** Trees that are scored together; each has a path of its own. */
 export const PATHS = 4;
+
+/** Points that are scored in one call of the kernel. */
+export const BATCH = 64;
 
 /** End of a free list; the root of an empty tree. */
 export const NONE = 0x7fffffff;
@@ -97,6 +102,8 @@ export function layoutOf(options: CompiledOptions): Layout {
   const queryAt = region(blocks * 16);
   const pathStride = ((samples + 4) & ~3) * 4;
   const pathsAt = region(PATHS * pathStride);
+  const batchAt = region(BATCH * blocks * 16);
+  const sumsAt = region(BATCH * 8);
   return {
     dimensions,
     blocks,
@@ -123,5 +130,7 @@ export function layoutOf(options: CompiledOptions): Layout {
     weightsAt,
     sampledAt,
     bytes: at,
+    batchAt,
+    sumsAt,
   };
 }

@@ -15,6 +15,7 @@ export const plainKernel: Kernel = {
   allocate: (layout) => new ForestState(layout, new ArrayBuffer(layout.bytes > 0 ? layout.bytes : 0), 0),
   release() {},
   score,
+  scoreBatch,
   insert,
   remove,
 };
@@ -25,6 +26,17 @@ function score(state: ForestState): number {
   let sum = 0;
   for (let tree = 0; tree < state.layout.trees; tree++) sum += scoreTree(state, tree);
   return sum;
+}
+
+function scoreBatch(state: ForestState, count: number): void {
+  const { f32, f64, layout } = state;
+  const side = layout.blocks * 4;
+  const query = layout.queryAt >> 2;
+  for (let k = 0; k < count; k++) {
+    const from = (layout.batchAt >> 2) + k * side;
+    f32.copyWithin(query, from, from + side);
+    f64[(layout.sumsAt >> 3) + k] = score(state);
+  }
 }
 
 /** The expected inverse depth of the query point in a tree, averaged exactly along one path, times log2(M + 1). */

@@ -9,6 +9,7 @@ import { type GrowableMemory, WasmHeap } from './wasm-heap.ts';
 
 interface KernelExports {
   score(base: number): number;
+  scoreBatch(base: number, count: number): void;
   insert(base: number, tree: number, point: number): number;
   remove(base: number, tree: number, point: number): void;
 }
@@ -77,6 +78,10 @@ class WasmKernel implements Kernel {
 
   score(state: ForestState): number {
     return this.exports.score((state as WasmState).base);
+  }
+
+  scoreBatch(state: ForestState, count: number): void {
+    this.exports.scoreBatch((state as WasmState).base, count);
   }
 
   insert(state: ForestState, tree: number, point: number): number {

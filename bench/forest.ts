@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import {
+  type BenchmarkOptions,
+  type BenchmarkResult,
+  type BenchmarkRow,
+  describeMachine,
+  median,
+} from './benchmark.ts';
+
+export const description = 'Random Cut Forest: score and learn, points a second; peer: the AWS reference in Java';
+
+/** Numbers in a record × records in a shingle. */
+const SHAPES = [
+  [3, 1],
+  [1, 8],
+  [10, 1],
+  [3, 8],
+] as const;
+const JAVA_VERSION = '4.3.0';
+const folder = join(import.meta.dirname, 'forest');
+
+/**
+ * 50 trees of 256, λ = 1/2560, one thread; a fresh process a shape and engine, warmed up, then rounds that alternate
+ * between ours and the peers. `--rounds`, `--round`, `--warm-up` change the sizes.
+ */
+export async function run({ argv, progress }: BenchmarkOptions): Promise<BenchmarkResult> {
+  const option = (name: string, standard: number): number => {
+    const at = argv.indexOf(`--${name}`);
+    return at < 0 ? standard : Number(argv[at + 1]);
+  };
+  const [rounds, round, warmUp] = [option('rounds', 7), option('round', 20_000), option('warm-up', 50_000)];
+  const notes: string[] = [];
+  const java = prepareJava(notes);
+  const rows: BenchmarkRow[] = [];
+  try {
+    for (const [base, shingle] of SHAPES) {
+      const sizes = [base, shingle, warmUp, round, rounds].map(String);
+      const worker = join(folder, 'worker.ts');
+      const engine = (name: string): Runner =>
+        new Runner(process.execPath, ['--disable-warning=ExperimentalWarning', worker, ...sizes, name]);
+      const runners: Record<string, Runner> = { ours: engine('wasm'), plain: engine('plain') };
+      if (java) runners['java'] = new Runner('java', ['-cp', java.classPath, 'Reference', ...sizes]);
+      const speeds: Record<string, number[]> = {};
+      const frozen: number[] = [];
+      for (const runner of Object.values(runners)) await runner.ready();
+      for (let k = 0; k < rounds; k++) {
+        for (const [name, runner] of Object.entries(runners)) {
+          (speeds[name] ??= []).push((round * 1e9) / (await runner.round('learn')));
+        }
+        frozen.push((round * 1e9) / (await runners['ours']!.round('score')));
+      }
+      for (const runner of Object.values(runners)) await runner.stop();
+      const ours = median(speeds['ours']!);
+      const peers: Record<string, number> = { 'plain JavaScript': median(speeds['plain']!) };
+      if (java) peers['Java'] = median(speeds['java']!);
+      const ratio = Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, ours / value]));
+      const name = `${base} dimensions × ${shingle} shingle`;
+      rows.push({ case: `${name}: score and learn`, ours, peers, ratio, unit: 'points/s' });
+      rows.push({
+        case: `${name}: score a batch`,
+        ours: median(frozen),
+        peers: { 'score and learn': ours },
+        ratio: { 'score and learn': median(frozen) / ours },
+        unit: 'points/s',
+      });
+      progress(`${name}: ${Math.round(ours)} points/s, ${JSON.stringify(peers)}`);
+    }
+  } finally {
+    if (java) rmSync(java.folder, { recursive: true, force: true });
+  }
+  const versions: Record<string, string> = { node: process.version };
+  if (java) versions['randomcutforest-core'] = JAVA_VERSION;
+  return { benchmark: 'forest', machine: describeMachine(), versions, rows, notes };
+}
+
+/** Fetches the reference with Maven and compiles the peer; undefined, with a note, where that cannot be done. */
+function prepareJava(notes: string[]): { classPath: string; folder: string } | undefined {
+  const target = mkdtempSync(join(tmpdir(), 'headrace-forest-'));
+  const run = (command: string, args: string[]): string | undefined => {
+    const result = spawnSync(command, args, { encoding: 'utf8', timeout: 300_000 });
+    return result.status === 0
+      ? undefined
+      : `${command}: ${result.error?.message ?? (result.stdout + result.stderr).trim().slice(0, 500)}`;
+  };
+  const jars = join(target, 'jars');
+  const failed =
+    run('mvn', [
+      '-q',
+      '-B',
+      '-f',
+      join(folder, 'pom.xml'),
+      'dependency:copy-dependencies',
+      `-DoutputDirectory=${jars}`,
+    ]) ?? run('javac', ['-cp', join(jars, '*'), '-d', target, join(folder, 'Reference.java')]);
+  if (failed === undefined) {
+    return { classPath: [target, ...readdirSync(jars).map((jar) => join(jars, jar))].join(':'), folder: target };
+  }
+  rmSync(target, { recursive: true, force: true });
+  notes.push(`without the Java reference: ${failed}`);
+  return undefined;
+}
+
+/** A process that speaks the protocol of forest/worker.ts. */
+class Runner {
+  private readonly process: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+  private readonly interface: Interface;
+
+  constructor(command: string, args: string[]) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.interface = createInterface({ input: this.process.stdout! });
+    this.lines = this.interface[Symbol.asyncIterator]();
+  }
+
+  async ready(): Promise<void> {
+    await this.line();
+  }
+
+  /** Nanoseconds that a round took. */
+  async round(what: 'learn' | 'score'): Promise<number> {
+    this.process.stdin!.write(`${what}\n`);
+    return Number((await this.line()).split(' ')[0]);
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.stdin!.end();
+    await ended;
+    this.interface.close();
+  }
+
+  private async line(): Promise<string> {
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error('a benchmark process ended early');
+    return value as string;
+  }
+}
