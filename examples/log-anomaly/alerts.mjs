@@ -63,7 +63,11 @@ function groupAnomalies(anomalies, groups, gapMs) {
     const isNear = group && time >= group.from - gapMs && time <= group.to + gapMs;
     if (!isNear && !(distance <= NEIGHBOURING_OFFSETS)) {
       const id = `${topic}-${partition}-${offset}`;
-      group = { from: time, to: time, offsets: group?.offsets ?? new Map(), alert: { id, anomalies: 0, ...anomaly } };
+      // Environments know nothing of each other. Alerts on one incident mostly get the same name of their group from its
+      // time, so that a receiver (PagerDuty's dedup_key) can join them.
+      const groupName = gapMs > 0 ? `${topic}-${Math.floor(time / gapMs)}` : id;
+      const alert = { id, group: groupName, anomalies: 0, ...anomaly };
+      group = { from: time, to: time, offsets: group?.offsets ?? new Map(), alert };
       groups.set(topic, group);
       alerts.push(group.alert);
     }
@@ -132,7 +136,7 @@ function pagerDutyEvent(alert, routingKey = '') {
   return {
     routing_key: routingKey,
     event_action: 'trigger',
-    dedup_key: alert.id,
+    dedup_key: alert.group,
     payload: {
       summary: alert.summary.slice(0, 1_024),
       source: alert.source,

@@ -93,11 +93,14 @@ def _group_anomalies(anomalies, groups, gap):
         last = group["offsets"].get(partition) if group else None
         if not is_near and not (last is not None and abs(offset - last) <= NEIGHBOURING_OFFSETS):
             alert_id = f"{anomaly['topic']}-{partition}-{offset}"
+            # Environments know nothing of each other. Alerts on one incident mostly get the same name of their group from
+            # its time, so that a receiver (PagerDuty's dedup_key) can join them.
+            group_name = f"{anomaly['topic']}-{int(moment // gap)}" if gap > 0 else alert_id
             group = {
                 "from": moment,
                 "to": moment,
                 "offsets": group["offsets"] if group else {},
-                "alert": {"id": alert_id, "anomalies": 0, **anomaly},
+                "alert": {"id": alert_id, "group": group_name, "anomalies": 0, **anomaly},
             }
             groups[anomaly["topic"]] = group
             alerts.append(group["alert"])
@@ -172,7 +175,7 @@ def _pager_duty_event(alert, routing_key):
     return {
         "routing_key": routing_key,
         "event_action": "trigger",
-        "dedup_key": alert["id"],
+        "dedup_key": alert["group"],
         "payload": {
             "summary": alert["summary"][:1_024],
             "source": alert["source"],

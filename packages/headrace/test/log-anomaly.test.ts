@@ -441,7 +441,11 @@ for (const language of ['JavaScript', 'Python'] as const) {
         event(record(1, log(4_000))),
       );
       const [{ payload, ...rest }] = alerts as [{ payload: Record<string, unknown> }];
-      assert.deepEqual(rest, { routing_key: 'key', event_action: 'trigger', dedup_key: 'app-logs-0-1' });
+      assert.deepEqual(rest, {
+        routing_key: 'key',
+        event_action: 'trigger',
+        dedup_key: `app-logs-${1_772_409_600 / 900}`,
+      });
       assert.deepEqual(
         [payload['severity'], payload['source'], payload['component'], payload['timestamp']],
         ['warning', 'app-logs', 'app-logs', '2026-03-02T00:00:00.001Z'],
