@@ -2,13 +2,13 @@
 // others, and takes them down in the order in which nothing is lost.
 import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
 import { systemClock } from './clock.ts';
+import { createClusterResolver } from './clusters.ts';
 import { createDynamoDbApi } from './dynamodb/api.ts';
 import { compileEngineOptions, type EngineConfiguration, type EngineOptions } from './engine-options.ts';
 import type { FunctionEngine } from './functions/definition.ts';
 import { createFunctionEngine } from './functions/engine.ts';
 import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gateway/credentials.ts';
 import { createGateway } from './gateway/server.ts';
-import { createKafkaCluster } from './kafka/index.ts';
 import { createLambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
 import { createMappingSupervisor } from './mappings/supervisor.ts';
@@ -66,6 +66,8 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   if (broker !== undefined) undo.push(() => broker.stop());
   const bootstrapServers = configuration.bootstrapServers ?? broker!.bootstrapServers.split(',');
 
+  const clusters = createClusterResolver({ ...configuration, bootstrapServers });
+
   const tables = createDynamoDbApi({ ...(keptIn === undefined ? {} : { dataDirectory: keptIn }), region, accountId });
   undo.push(() => tables.stop());
   const tablesStarted = tables.start();
@@ -93,8 +95,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   });
   const mappings = createMappingSupervisor({
     store: store.mappings,
-    clusters: async (definition) =>
-      createKafkaCluster({ bootstrapServers: definition.bootstrapServers ?? bootstrapServers }),
+    clusters,
     invoke: functions.invoke,
     clock: systemClock,
     random: Math.random,

@@ -32,6 +32,7 @@ export function createKafkaCluster(
   const cluster = new Cluster(configuration, options);
   const consumers = new Set<{ close(): Promise<void> }>();
   return {
+    bootstrapServers: configuration.bootstrapServers,
     createGroupConsumer(consumerOptions: GroupConsumerOptions, listener: ConsumerListener): KafkaGroupConsumer {
       const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(cluster, consumerOptions, listener, {
         protocol: options.groupProtocol ?? 'auto',

@@ -149,12 +149,12 @@ function createLines(options: RunOptions, uuid: string, lag: (uuid: string) => n
         error,
       } = message as {
         uuid: string;
-        status: { lastProcessingResult: string };
+        status: { result: string };
         error?: { message: string; code?: string };
       };
       if (of !== uuid || error === undefined) return;
       out(
-        { event: 'problem', code: error.code, message: error.message, result: status.lastProcessingResult },
+        { event: 'problem', code: error.code, message: error.message, result: status.result },
         `${terminal.style('yellow', 'problem')}  ${error.message}`,
       );
     },

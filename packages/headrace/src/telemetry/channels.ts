@@ -16,7 +16,7 @@ export const rebalanceChannel = channel('headrace:mapping:rebalance');
 export const filterChannel = channel('headrace:mapping:filter');
 /** Lag, about once a second a mapping: `{ uuid, partitions: [{ topic, partition, lag, lagSeconds }] }`. */
 export const lagChannel = channel('headrace:mapping:lag');
-/** The state or last processing result changed: `{ uuid, status, error? }`. */
+/** The last processing result changed: `{ uuid, status: { result, reason }, error? }`. */
 export const mappingStatusChannel = channel('headrace:mapping:status');
 /** Something a person should know about a mapping, once: `{ uuid, warning }`. */
 export const mappingWarningChannel = channel('headrace:mapping:warning');
