@@ -3,7 +3,7 @@
 
 import { ByteStringMap } from './byte-strings.ts';
 import type { Alternative } from './grammar.ts';
-import { NameGuesses } from './scan.ts';
+import { MemoryBudget, ObjectMemory } from './scan.ts';
 import type { TestList } from './tests.ts';
 import { encodeText } from './utf8.ts';
 
@@ -48,17 +48,18 @@ export class PathNode {
   /** Whether some alternative has two conditions at or below this path: an array here must then be consistent. */
   shared = false;
   /** The scanner's memory of member names. */
-  readonly guesses: NameGuesses = new NameGuesses();
+  readonly memory: ObjectMemory;
   /** Bit n is set when a child's name has a length of n modulo 32. */
   private lengths = 0;
   private slots: (PathNode | undefined)[] = [undefined];
   private slotMask = 0;
   private next: PathNode | undefined = undefined;
 
-  constructor(name: Uint8Array, path: string, id: number) {
+  constructor(name: Uint8Array, path: string, id: number, budget: MemoryBudget) {
     this.name = name;
     this.path = path;
     this.id = id;
+    this.memory = new ObjectMemory(budget);
   }
 
   /** The child whose name is bytes [start, end), which must hold no dot. */
@@ -128,7 +129,8 @@ function slotOf(bytes: Uint8Array, start: number, length: number): number {
 
 /** The tree and its numbering, immutable once built. */
 export class PathTree {
-  readonly root: PathNode = new PathNode(new Uint8Array(), '', 0);
+  private readonly budget = new MemoryBudget();
+  readonly root: PathNode = new PathNode(new Uint8Array(), '', 0, this.budget);
   readonly conditions: Condition[] = [];
   /** Nodes with conditions. */
   readonly leafNodes: number;
@@ -193,7 +195,7 @@ export class PathTree {
       key += `.${name}`;
       let child = nodes.get(key);
       if (child === undefined) {
-        child = new PathNode(encodeText(name), key.slice(1), nodes.size);
+        child = new PathNode(encodeText(name), key.slice(1), nodes.size, this.budget);
         nodes.set(key, child);
         node.children.push(child);
       }

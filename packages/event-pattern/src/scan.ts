@@ -53,14 +53,9 @@ export function failDepth(at: number): never {
 
 // ---------------------------------------------------------------------------------------------- lexical
 
-/** 1 for what ends a run of plain characters in a string: quote, backslash, controls, bytes beyond ASCII. */
-const stringStops = new Uint8Array(256);
-/** The same and the dot, for member names. */
+/** 1 for what ends a run of plain characters in a member name: quote, backslash, dot, controls, bytes beyond ASCII. */
 const nameStops = new Uint8Array(256);
-for (let c = 0; c < 256; c++) {
-  if (c < 32 || c === 34 || c === 92 || c >= 128) stringStops[c] = 1;
-  if (stringStops[c] === 1 || c === 46) nameStops[c] = 1;
-}
+for (let c = 0; c < 256; c++) if (c < 32 || c === 34 || c === 46 || c === 92 || c >= 128) nameStops[c] = 1;
 
 /** 10^0 … 10^15. */
 const powersOfTen = Float64Array.from({ length: 16 }, (_, n) => 10 ** n);
@@ -79,28 +74,38 @@ let sawEscape = false;
 
 /** From behind the opening quote to behind the closing one. */
 export function skipString(i: number): number {
-  while (stringStops[bytes[i]!] === 0) i++;
   sawEscape = false;
-  return bytes[i] === 34 ? i + 1 : skipOddString(i);
-}
-
-/** `skipString` from the first character that is not plain. */
-function skipOddString(i: number): number {
   for (;;) {
-    while (stringStops[bytes[i]!] === 0) i++;
+    // Four bytes at a time: the subtractions set a byte's high bit where it is a quote, a backslash, or below a space;
+    // bytes beyond ASCII have it set. A borrow can only mark bytes above one that is marked rightly.
+    const four = words.getInt32(i, true);
+    const stops =
+      (((four ^ 0x22222222) - 0x01010101) | ((four ^ 0x5c5c5c5c) - 0x01010101) | (four - 0x20202020) | four) &
+      -0x7f7f7f80;
+    if (stops === 0) {
+      i += 4;
+      continue;
+    }
+    i += (31 - Math.clz32(stops & -stops)) >> 3;
     const c = bytes[i]!;
     if (c === 34) return i + 1;
-    if (c === 92) {
-      sawEscape = true;
-      i = skipEscape(i);
-    } else if (c >= 128) {
-      const end = characterEnd(bytes, i);
-      if (end === -1) throw new InvalidEventError('utf8', 'the event is not valid UTF-8', i);
-      i = end;
-    } else {
-      fail(i, i >= length ? 'the end of a string' : 'a string without raw control characters');
-    }
+    i = skipOddCharacters(c, i);
   }
+}
+
+/** Passes what stopped `skipString`: an escape, or a run of characters beyond ASCII. */
+function skipOddCharacters(c: number, i: number): number {
+  if (c === 92) {
+    sawEscape = true;
+    return skipEscape(i);
+  }
+  if (c < 32) fail(i, i >= length ? 'the end of a string' : 'a string without raw control characters');
+  do {
+    const end = characterEnd(bytes, i);
+    if (end === -1) throw new InvalidEventError('utf8', 'the event is not valid UTF-8', i);
+    i = end;
+  } while (bytes[i]! >= 128);
+  return i;
 }
 
 function skipEscape(i: number): number {
@@ -293,9 +298,10 @@ export function failTop(start: number): never {
 
 /** Names longer than this are not guessed. */
 const guessedName = 30;
-/** Most names remembered, and most times that links between them change, for one object of the tree. */
-const guessesKept = 64;
-const relinksAllowed = 512;
+/** Most names remembered for one object. */
+const guessesOfObject = 64;
+/** How often one object's memory changes before it is left as it is. */
+const changesAllowed = 512;
 
 /**
  * A member name that was met before, and the one that followed it. Records of one topic have one shape, so the next name
@@ -308,11 +314,14 @@ class NameGuess {
   /** Length of all that. */
   readonly span: number;
   readonly child: PathNode | undefined;
+  /** Of a member that nobody wants: what is known about the objects in it. */
+  readonly inside: ObjectMemory | undefined;
   next: NameGuess | undefined = undefined;
 
-  constructor(start: number, span: number, child: PathNode | undefined) {
+  constructor(start: number, span: number, child: PathNode | undefined, budget: MemoryBudget) {
     this.span = span;
     this.child = child;
+    this.inside = child === undefined ? new ObjectMemory(budget) : undefined;
     this.words = new Int32Array((span + 3) >> 2);
     for (let n = 0; n < this.words.length; n++) this.words[n] = words.getInt32(start + n * 4, true);
     const rest = span & 3;
@@ -332,11 +341,24 @@ class NameGuess {
   }
 }
 
-/** What an object of the tree remembers about the names of its events. Mutable, but never a part of a verdict. */
-export class NameGuesses {
+/** How many more names the objects of one tree may remember together. */
+export class MemoryBudget {
+  left = 2048;
+}
+
+/**
+ * What is remembered about the member names of the objects at one place. It changes from event to event, within limits,
+ * but is never a part of a verdict.
+ */
+export class ObjectMemory {
   first: NameGuess | undefined = undefined;
+  private readonly budget: MemoryBudget;
   private readonly known: NameGuess[] = [];
-  private relinks = 0;
+  private changes = 0;
+
+  constructor(budget: MemoryBudget) {
+    this.budget = budget;
+  }
 
   /** Remembers that the name at `start`, `span` bytes with its colon, came after `previous`. */
   learn(
@@ -345,14 +367,15 @@ export class NameGuesses {
     span: number,
     child: PathNode | undefined,
   ): NameGuess | undefined {
-    if (this.relinks === relinksAllowed || span > guessedName) return undefined;
+    if (this.changes === changesAllowed || span > guessedName) return undefined;
+    this.changes++;
     let guess = this.known.find((candidate) => candidate.span === span && candidate.standsAt(start));
     if (guess === undefined) {
-      if (this.known.length === guessesKept) return undefined;
-      guess = new NameGuess(start, span, child);
+      if (this.known.length === guessesOfObject || this.budget.left === 0) return undefined;
+      this.budget.left--;
+      guess = new NameGuess(start, span, child, this.budget);
       this.known.push(guess);
     }
-    this.relinks++;
     if (previous === undefined) this.first = guess;
     else previous.next = guess;
     return guess;
@@ -390,13 +413,15 @@ function scanObject(run: Run, node: PathNode, i: number, depth: number): number 
   if (c <= 32) c = bytes[(i = skipSpace(i))]!;
   if (c === 125) return i + 1;
   let previous: NameGuess | undefined;
-  let guess = node.guesses.first;
+  let guess = node.memory.first;
   for (;;) {
     if (c !== 34) fail(i, 'a member name');
     i++;
     let child: PathNode | undefined;
+    let inside: ObjectMemory | undefined;
     if (guess?.standsAt(i)) {
       child = guess.child;
+      inside = guess.inside;
       i += guess.span;
       previous = guess;
       guess = guess.next;
@@ -408,7 +433,7 @@ function scanObject(run: Run, node: PathNode, i: number, depth: number): number 
         i++;
         if (bytes[i] === 58) {
           i++;
-          const learnt = node.guesses.learn(previous, start, i - start, child);
+          const learnt = node.memory.learn(previous, start, i - start, child);
           if (learnt !== undefined) {
             previous = learnt;
             guess = learnt.next;
@@ -429,9 +454,81 @@ function scanObject(run: Run, node: PathNode, i: number, depth: number): number 
       if (i < 0) return i;
     } else if (c === 34) {
       i = skipString(i + 1);
+    } else if (inside !== undefined && (c === 123 || c === 91)) {
+      i = skipFamiliar(inside, i, depth);
     } else {
       i = skipValue(i, depth);
     }
+    c = bytes[i]!;
+    if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+    if (c !== 44) {
+      if (c === 125) return i + 1;
+      fail(i, '"," or "}"');
+    }
+    c = bytes[++i]!;
+    if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+  }
+}
+
+/** Passes a container that nobody wants, with the memory of the objects in it. */
+function skipFamiliar(memory: ObjectMemory, i: number, depth: number): number {
+  if (depth === maximumEventDepth) failDepth(i);
+  return bytes[i] === 123 ? skipObject(memory, i + 1, depth + 1) : skipArray(memory, i + 1, depth + 1);
+}
+
+function skipArray(memory: ObjectMemory, i: number, depth: number): number {
+  let c = bytes[i]!;
+  if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+  if (c === 93) return i + 1;
+  for (;;) {
+    if (c === 34) i = skipString(i + 1);
+    else if (c === 123 || c === 91) i = skipFamiliar(memory, i, depth);
+    else i = skipValue(i, depth);
+    c = bytes[i]!;
+    if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+    if (c !== 44) break;
+    c = bytes[++i]!;
+    if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+  }
+  if (c !== 93) fail(i, '"," or "]"');
+  return i + 1;
+}
+
+function skipObject(memory: ObjectMemory, i: number, depth: number): number {
+  let c = bytes[i]!;
+  if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+  if (c === 125) return i + 1;
+  let previous: NameGuess | undefined;
+  let guess = memory.first;
+  for (;;) {
+    if (c !== 34) fail(i, 'a member name');
+    i++;
+    let inside: ObjectMemory | undefined;
+    if (guess?.standsAt(i)) {
+      inside = guess.inside;
+      i += guess.span;
+      previous = guess;
+      guess = guess.next;
+    } else {
+      const start = i;
+      i = skipString(i);
+      if (bytes[i] === 58) {
+        i++;
+        // The memory is about bytes as they stand: a name with an escape in it is as good as any.
+        const learnt = memory.learn(previous, start, i - start, undefined);
+        if (learnt !== undefined) {
+          previous = learnt;
+          guess = learnt.next;
+        }
+      } else {
+        i = skipColon(i);
+      }
+    }
+    c = bytes[i]!;
+    if (c <= 32) c = bytes[(i = skipSpace(i))]!;
+    if (c === 34) i = skipString(i + 1);
+    else if (inside !== undefined && (c === 123 || c === 91)) i = skipFamiliar(inside, i, depth);
+    else i = skipValue(i, depth);
     c = bytes[i]!;
     if (c <= 32) c = bytes[(i = skipSpace(i))]!;
     if (c !== 44) {
