@@ -75,13 +75,13 @@ export function readJson(text: string, maximumDepth: number): JsonNode {
     }
   }
   function readValue(depth: number): JsonNode {
-    if (depth > maximumDepth) {
-      const message = `the pattern is nested deeper than ${maximumDepth}`;
-      throw new InvalidPatternError('E_TOO_DEEP', message, '', text, at);
-    }
     skipSpace();
     const position = at;
     const c = text[at];
+    if ((c === '{' || c === '[') && depth > maximumDepth) {
+      const message = `the pattern is nested deeper than ${maximumDepth}`;
+      throw new InvalidPatternError('E_TOO_DEEP', message, '', text, at);
+    }
     if (c === '{') return readObject(position, depth);
     if (c === '[') return readArray(position, depth);
     if (c === '"') return { kind: 'string', position, value: readString() };

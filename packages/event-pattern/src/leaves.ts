@@ -55,14 +55,15 @@ export interface Found {
 /** The event as a whole, or one element (object or array) of an array. */
 export class Context {
   readonly array: ElementArray | undefined;
-  private readonly found = new Map<PathNode, Found>();
+  /** Made with the first leaf: most elements of most arrays have none. */
+  private found: Map<PathNode, Found> | undefined = undefined;
 
   constructor(array: ElementArray | undefined) {
     this.array = array;
   }
 
   at(node: PathNode): Found | undefined {
-    return this.found.get(node);
+    return this.found?.get(node);
   }
 
   add(node: PathNode, leaf: Leaf): void {
@@ -82,6 +83,7 @@ export class Context {
   }
 
   private entry(node: PathNode): Found {
+    this.found ??= new Map();
     let found = this.found.get(node);
     if (found === undefined) this.found.set(node, (found = { leaves: [], arrays: [] }));
     return found;

@@ -43,6 +43,8 @@ export class PathNode {
   /** Alternatives with a condition here, as bits. */
   required: Int32Array = new Int32Array(1);
   requiredMask = 0;
+  /** By alternative: its condition here. Sparse. */
+  readonly conditionOf: Condition[] = [];
   /** The bit of the first condition here: tells nodes apart in trees of up to 32 conditions. */
   seenBit = 0;
   /** Whether some alternative has two conditions at or below this path: an array here must then be consistent. */
@@ -164,6 +166,7 @@ export class PathTree {
             bySource.set(key, condition);
           }
           condition.alternatives.push(number);
+          node.conditionOf[number] = condition;
           return condition;
         }),
     );

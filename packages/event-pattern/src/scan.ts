@@ -566,7 +566,7 @@ function scanValue(run: Run, node: PathNode, i: number, depth: number): number {
   let known: boolean;
   if (c === 34) {
     after = skipString(i + 1);
-    known = sawEscape ? escapedString(run, node, i + 1, after - 1) : run.string(node, bytes, i + 1, after - 1);
+    known = sawEscape ? escapedString(run, node, i + 1, after - 1) : run.string(node, bytes, i + 1, after - 1, true);
   } else if (c === 45 || (c >= 48 && c <= 57)) {
     after = readNumber(i);
     known = run.number(node, numberRead[0]!, bytes, i, after);
@@ -579,7 +579,7 @@ function scanValue(run: Run, node: PathNode, i: number, depth: number): number {
 
 function escapedString(run: Run, node: PathNode, start: number, end: number): boolean {
   const decodedLength = decodeString(bytes, start, end);
-  return run.string(node, decoded, 0, decodedLength);
+  return run.string(node, decoded, 0, decodedLength, false);
 }
 
 /** From behind "[" to behind "]". Arrays add nothing to a path. */

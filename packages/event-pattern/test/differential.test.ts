@@ -8,12 +8,13 @@ import { patternOn, Random, randomEvent, randomPattern } from './random.ts';
 const pairs = Number(process.env.EVENT_PATTERN_PAIRS ?? 100_000);
 const seed = Number(process.env.EVENT_PATTERN_SEED ?? 1);
 
-/** Whether one path is spelt by two different chains of names: then which of them decides is not defined. */
+/** Whether a name is repeated, or one path spelt by two chains of names: then which of them decides is not defined. */
 function repeatsAPath(event: string): boolean {
   const chains = new Map<string, string>();
   let repeats = false;
   const visit = (node: ReturnType<typeof parseJson>, path: string[], joined: string): void => {
     if (node.kind === 'object') {
+      if (new Set(node.members.map(([name]) => name)).size < node.members.length) repeats = true;
       for (const [name, value] of node.members)
         visit(value, [...path, name], path.length === 0 ? name : `${joined}.${name}`);
     } else if (node.kind === 'array') {
@@ -88,6 +89,33 @@ test(`the scanner and a literal interpreter agree on ${pairs} random pairs (seed
   }
   // Either verdict must be common, or the test would show little.
   assert.ok(matched > done * 0.1 && matched < done * 0.9, `${matched} of ${done} match`);
+});
+
+test('a large set, and "$or" of as many branches, decide as each pattern does alone', () => {
+  const random = new Random(seed + 2);
+  let matched = 0;
+  for (let round = 0; round < Math.min(pairs / 500, 2000); round++) {
+    const first = randomEvent(random);
+    const leaves = flatten(parseJson(first)).map(({ path, value }) => ({ path, text: textOf(value) }));
+    if (leaves.length === 0) continue;
+    // Few paths and many patterns, so that dozens of conditions meet at one path.
+    const few = Array.from({ length: 4 }, () => random.pick(leaves));
+    const patterns = Array.from({ length: 33 + random.below(80) }, () => patternOn(random, few));
+    const alone = patterns.map((pattern) => compilePattern(pattern));
+    const set = compilePatterns(patterns);
+    const branches = compilePattern(`{"$or":[${patterns.join()}]}`);
+    for (let n = 0; n < 12; n++) {
+      const event =
+        n < 4 ? first.replaceAll('a', () => random.pick(['a', 'a', 'b'])) : n < 6 ? first : randomEvent(random);
+      if (validateJson(event) !== undefined || repeatsAPath(event)) continue;
+      const expected = alone.flatMap((pattern, index) => (pattern.matches(event) ? [index] : []));
+      assert.deepEqual(set.matching(event), expected, `${patterns.join('\n')}\n${event}`);
+      assert.equal(set.matches(event), expected.length > 0, `${patterns.join('\n')}\n${event}`);
+      assert.equal(branches.matches(event), expected.length > 0, `${patterns.join('\n')}\n${event}`);
+      matched += expected.length;
+    }
+  }
+  assert.ok(matched > 1000);
 });
 
 test('what is read is checked: a scan to the end accepts exactly what JSON.parse accepts', () => {
