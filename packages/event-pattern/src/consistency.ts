@@ -55,7 +55,7 @@ class Search {
     if (byArray === undefined) return true;
     for (const [array, group] of byArray) {
       // The first of the group finds leaves in this array and nothing is fixed yet: it must choose one of them.
-      const elements = array.elements.get(group[0]!.node)!;
+      const elements = array.elements[group[0]!.node.leafIndex]!;
       if (!elements.some((element) => this.solve(element, group, true))) return false;
     }
     return true;
@@ -79,7 +79,7 @@ class Search {
           if (below !== undefined && compatible(below, condition, visit)) return true;
           continue;
         }
-        for (const element of array.elements.get(condition.node)!) {
+        for (const element of array.elements[condition.node.leafIndex]!) {
           chosen.set(array, element);
           const done = compatible(element.at(condition.node)!, condition, visit);
           chosen.delete(array);

@@ -56,7 +56,7 @@ function leavesBelow(root: Context, condition: Condition): Leaf[] {
     if (found === undefined) continue;
     for (const leaf of found.leaves) leaves.push(leaf);
     for (const array of [...found.arrays].reverse()) {
-      for (const element of [...array.elements.get(condition.node)!].reverse()) pending.push(element);
+      for (const element of [...array.elements[condition.node.leafIndex]!].reverse()) pending.push(element);
     }
   }
   return leaves;

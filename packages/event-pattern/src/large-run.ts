@@ -31,6 +31,8 @@ interface WaitingLeaf {
 export class LargeRun implements Run {
   readonly tree: PathTree;
   arrays = 0;
+  loose = false;
+  undecided = false;
   private readonly untilFirst: boolean;
   private scan = 0;
   /** By condition: the scan in which a leaf passed. */
@@ -79,6 +81,8 @@ export class LargeRun implements Run {
     this.matchedPatterns = 0;
     this.unseenNodes = this.tree.leafNodes;
     this.arrays = 0;
+    this.loose = false;
+    this.undecided = false;
     this.alive.set(this.all);
     this.aliveCount = this.allCount;
     this.waitingCount = 0;
@@ -174,7 +178,7 @@ export class LargeRun implements Run {
   /** Tries what waits when few alternatives are left, or when nothing else can dismiss any. */
   private resolveWhenDue(): boolean {
     if (this.unseenNodes > 0 && (this.waitingCount === 0 || this.aliveCount > fewAlternatives)) return false;
-    return this.resolve() || this.unseenNodes === 0;
+    return this.resolve() || (this.unseenNodes === 0 && !this.loose);
   }
 
   private resolve(): boolean {
@@ -211,7 +215,7 @@ export class LargeRun implements Run {
         this.countedIn[alternative] = scan;
         this.missing[alternative] = this.tree.alternatives[alternative]!.length;
       }
-      if (--this.missing[alternative]! === 0) this.match(alternative);
+      if (--this.missing[alternative]! === 0 && !this.loose) this.match(alternative);
     }
   }
 
@@ -228,7 +232,9 @@ export class LargeRun implements Run {
     if (this.seenIn[node.id] !== this.scan) return false;
     this.passed.fill(0);
     for (const condition of node.conditions) {
-      if (this.acceptedIn[condition.id] !== this.scan) continue;
+      // Absence from one element of an array is possible while others have the path.
+      const absentElsewhere = this.loose && condition.list.absent;
+      if (this.acceptedIn[condition.id] !== this.scan && !absentElsewhere) continue;
       for (let w = 0; w < condition.bits.length; w++) this.passed[w]! |= condition.bits[w]!;
     }
     return this.dismiss(node) || this.resolveWhenDue();
@@ -255,7 +261,8 @@ export class LargeRun implements Run {
       for (let bits = this.alive[w]!; bits !== 0; bits &= bits - 1) {
         const alternative = w * 32 + 31 - Math.clz32(bits & -bits);
         if (!this.holdsAtEnd(alternatives[alternative]!)) continue;
-        this.match(alternative);
+        if (this.loose) this.undecided = true;
+        else this.match(alternative);
         if (this.untilFirst) return;
       }
     }
@@ -265,7 +272,8 @@ export class LargeRun implements Run {
     for (let n = 0; n < conditions.length; n++) {
       const condition = conditions[n]!;
       if (this.acceptedIn[condition.id] === this.scan) continue;
-      if (!condition.list.absent || this.seenIn[condition.node.id] === this.scan) return false;
+      if (!condition.list.absent) return false;
+      if (!this.loose && this.seenIn[condition.node.id] === this.scan) return false;
     }
     return true;
   }

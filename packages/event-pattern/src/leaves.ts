@@ -14,6 +14,7 @@ import {
   oddDescendant,
   readNumber,
   skipColon,
+  skipPlainName,
   skipSpace,
   skipString,
   skipValue,
@@ -24,23 +25,25 @@ import { decodeText, encodeText } from './utf8.ts';
 
 export interface Leaf {
   readonly kind: 'string' | 'number' | 'literal';
-  /** Decoded UTF-8 of a string, source text of a number. */
+  /** Bytes [start, end) are the decoded UTF-8 of a string, the source text of a number. Valid until the next event. */
   readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
   /** A number's value, NaN when not comparable; a literal's bit. */
   readonly value: number;
 }
 
-export function leafAccepted(condition: Condition, { kind, bytes, value }: Leaf): boolean {
+export function leafAccepted(condition: Condition, { kind, bytes, start, end, value }: Leaf): boolean {
   const { list } = condition;
-  if (kind === 'string') return acceptsString(list, bytes, 0, bytes.length);
-  if (kind === 'number') return acceptsNumber(list, value, bytes, 0, bytes.length);
+  if (kind === 'string') return acceptsString(list, bytes, start, end);
+  if (kind === 'number') return acceptsNumber(list, value, bytes, start, end);
   return acceptsLiteral(list, value);
 }
 
 /** The leaf as JSON. */
-export function leafText({ kind, bytes, value }: Leaf): string {
-  if (kind === 'string') return JSON.stringify(decodeText(bytes));
-  if (kind === 'number') return asciiText(bytes, 0, bytes.length);
+export function leafText({ kind, bytes, start, end, value }: Leaf): string {
+  if (kind === 'string') return JSON.stringify(decodeText(bytes.subarray(start, end)));
+  if (kind === 'number') return asciiText(bytes, start, end);
   return value === literalTrue ? 'true' : value === literalFalse ? 'false' : 'null';
 }
 
@@ -55,15 +58,15 @@ export interface Found {
 /** The event as a whole, or one element (object or array) of an array. */
 export class Context {
   readonly array: ElementArray | undefined;
-  /** Made with the first leaf: most elements of most arrays have none. */
-  private found: Map<PathNode, Found> | undefined = undefined;
+  /** By the leaf index of a path. Made with the first leaf: most elements of most arrays have none. */
+  private found: (Found | undefined)[] | undefined = undefined;
 
   constructor(array: ElementArray | undefined) {
     this.array = array;
   }
 
   at(node: PathNode): Found | undefined {
-    return this.found?.get(node);
+    return this.found === undefined ? undefined : this.found[node.leafIndex];
   }
 
   add(node: PathNode, leaf: Leaf): void {
@@ -74,8 +77,8 @@ export class Context {
       const { array } = context;
       const { arrays } = array.parent.entry(node);
       if (arrays.at(-1) !== array) arrays.push(array);
-      const elements = array.elements.get(node);
-      if (elements === undefined) array.elements.set(node, [context]);
+      const elements = array.elements[node.leafIndex];
+      if (elements === undefined) array.elements[node.leafIndex] = [context];
       else if (elements.at(-1) !== context) elements.push(context);
       else break;
       context = array.parent;
@@ -83,18 +86,16 @@ export class Context {
   }
 
   private entry(node: PathNode): Found {
-    this.found ??= new Map();
-    let found = this.found.get(node);
-    if (found === undefined) this.found.set(node, (found = { leaves: [], arrays: [] }));
-    return found;
+    this.found ??= [];
+    return (this.found[node.leafIndex] ??= { leaves: [], arrays: [] });
   }
 }
 
 /** An array with containers in it. */
 export class ElementArray {
   readonly parent: Context;
-  /** By path: the elements with leaves of it, in document order. */
-  readonly elements = new Map<PathNode, Context[]>();
+  /** By the leaf index of a path: the elements with leaves of it, in document order. */
+  readonly elements: (Context[] | undefined)[] = [];
 
   constructor(parent: Context) {
     this.parent = parent;
@@ -119,24 +120,26 @@ function collectValue(i: number, node: PathNode, context: Context, depth: number
   if (node.conditions.length === 0) return skipValue(i, depth);
   if (c === 34) {
     const after = skipString(i + 1);
-    const raw = bytes.slice(i + 1, after - 1);
-    const text = raw.includes(92) ? decodedCopy(i + 1, after - 1) : raw;
-    context.add(node, { kind: 'string', bytes: text, value: 0 });
+    context.add(node, stringLeaf(i + 1, after - 1));
     return after;
   }
   if (c === 45 || (c >= 48 && c <= 57)) {
     const after = readNumber(i);
-    context.add(node, { kind: 'number', bytes: bytes.slice(i, after), value: numberRead[0]! });
+    context.add(node, { kind: 'number', bytes, start: i, end: after, value: numberRead[0]! });
     return after;
   }
   const after = skipValue(i, depth);
-  context.add(node, { kind: 'literal', bytes: noBytes, value: literalAt(i) });
+  context.add(node, { kind: 'literal', bytes, start: i, end: after, value: literalAt(i) });
   return after;
 }
 
-function decodedCopy(start: number, end: number): Uint8Array {
-  const length = decodeString(bytes, start, end);
-  return decoded.slice(0, length);
+function stringLeaf(start: number, end: number): Leaf {
+  for (let i = start; i < end; i++) {
+    if (bytes[i] !== 92) continue;
+    const length = decodeString(bytes, start, end);
+    return { kind: 'string', bytes: decoded.slice(0, length), start: 0, end: length, value: 0 };
+  }
+  return { kind: 'string', bytes, start, end, value: 0 };
 }
 
 function collectObject(i: number, node: PathNode, context: Context, depth: number): number {
@@ -144,9 +147,16 @@ function collectObject(i: number, node: PathNode, context: Context, depth: numbe
   if (bytes[i] === 125) return i + 1;
   for (;;) {
     if (bytes[i] !== 34) fail(i, 'a member name');
-    const nameStart = i + 1;
-    i = skipString(nameStart);
-    const child = oddDescendant(node, nameStart, i - 1);
+    const start = i + 1;
+    i = skipPlainName(start);
+    let child: PathNode | undefined;
+    if (bytes[i] === 34) {
+      child = node.child(bytes, start, i);
+      i++;
+    } else {
+      i = skipString(i);
+      child = oddDescendant(node, start, i - 1);
+    }
     i = skipColon(i);
     i = child === undefined ? skipValue(i, depth) : collectValue(i, child, context, depth);
     i = skipSpace(i);
@@ -188,19 +198,19 @@ export function collectValueLeaves(tree: PathTree, value: object): Context {
 function collectParsed(value: unknown, node: PathNode, context: Context, depth: number): void {
   switch (typeof value) {
     case 'string':
-      if (node.conditions.length > 0) context.add(node, { kind: 'string', bytes: encodeText(value), value: 0 });
+      if (node.conditions.length > 0) context.add(node, ownLeaf('string', encodeText(value), 0));
       return;
     case 'number':
     case 'bigint': {
       if (node.conditions.length === 0) return;
       const text = String(value);
       if (typeof value === 'number' && !Number.isFinite(value)) addNull(node, context);
-      else context.add(node, { kind: 'number', bytes: encodeText(text), value: comparableNumber(text) });
+      else context.add(node, ownLeaf('number', encodeText(text), comparableNumber(text)));
       return;
     }
     case 'boolean':
       if (node.conditions.length === 0) return;
-      context.add(node, { kind: 'literal', bytes: noBytes, value: value ? literalTrue : literalFalse });
+      context.add(node, ownLeaf('literal', noBytes, value ? literalTrue : literalFalse));
       return;
     case 'object':
       if (value === null) {
@@ -215,8 +225,12 @@ function collectParsed(value: unknown, node: PathNode, context: Context, depth: 
   }
 }
 
+function ownLeaf(kind: Leaf['kind'], bytes: Uint8Array, value: number): Leaf {
+  return { kind, bytes, start: 0, end: bytes.length, value };
+}
+
 function addNull(node: PathNode, context: Context): void {
-  if (node.conditions.length > 0) context.add(node, { kind: 'literal', bytes: noBytes, value: literalNull });
+  if (node.conditions.length > 0) context.add(node, ownLeaf('literal', noBytes, literalNull));
 }
 
 function collectParsedObject(value: object, node: PathNode, context: Context, depth: number): void {

@@ -47,6 +47,8 @@ export class PathNode {
   readonly conditionOf: Condition[] = [];
   /** The bit of the first condition here: tells nodes apart in trees of up to 32 conditions. */
   seenBit = 0;
+  /** Its number among the nodes with conditions; -1 for one without. */
+  leafIndex = -1;
   /** Whether some alternative has two conditions at or below this path: an array here must then be consistent. */
   shared = false;
   /** The scanner's memory of member names. */
@@ -176,7 +178,7 @@ export class PathTree {
     );
     let leafNodes = 0;
     for (const node of nodes.values()) {
-      if (node.conditions.length > 0) leafNodes++;
+      if (node.conditions.length > 0) node.leafIndex = leafNodes++;
       node.required = this.bits(node.conditions.flatMap((condition) => condition.alternatives));
       node.requiredMask = node.required[0]!;
       if (node.conditions.length > 0) node.seenBit = 1 << node.conditions[0]!.id;

@@ -10,6 +10,13 @@ export interface Run {
   readonly tree: PathTree;
   /** How many arrays are open on the way to the present place. The scanner counts. */
   arrays: number;
+  /**
+   * Set by the scanner where several conditions look into one array of containers. From there on conditions are judged
+   * as if each were alone: what fails that way has failed, but what holds need not hold together.
+   */
+  loose: boolean;
+  /** After the end of a loose scan: some alternative may hold, and only the positions of its leaves can tell. */
+  readonly undecided: boolean;
   begin(): void;
   /**
    * A string leaf, decoded, in bytes [start, end); `stable` when they stay there until the scan is over. Returns, like
@@ -38,6 +45,8 @@ export function createRun(tree: PathTree, untilFirst: boolean): Run {
 class SmallRun implements Run {
   readonly tree: PathTree;
   arrays = 0;
+  loose = false;
+  undecided = false;
   private readonly untilFirst: boolean;
   /** Conditions for which a leaf passed. */
   private accepted = 0;
@@ -67,6 +76,8 @@ class SmallRun implements Run {
     this.seen = 0;
     this.matched = 0;
     this.arrays = 0;
+    this.loose = false;
+    this.undecided = false;
     this.alive = this.all;
   }
 
@@ -112,9 +123,9 @@ class SmallRun implements Run {
     this.seen |= node.seenBit;
     if (accepted !== 0) {
       this.accepted |= accepted;
-      if (this.finish(node) && this.untilFirst) return true;
+      if (!this.loose && this.finish(node) && this.untilFirst) return true;
     }
-    return this.arrays === 0 && this.dismiss(node);
+    return this.arrays === 0 && this.dismiss(node, false);
   }
 
   /** Alternatives with a condition at `node` may be complete now. */
@@ -134,25 +145,31 @@ class SmallRun implements Run {
   }
 
   closeArray(node: PathNode): boolean {
-    return (this.seen & node.seenBit) !== 0 && this.dismiss(node);
+    return (this.seen & node.seenBit) !== 0 && this.dismiss(node, this.loose);
   }
 
-  /** Outside arrays, the alternatives that need something else here than the leaves that were met have failed. */
-  private dismiss(node: PathNode): boolean {
+  /**
+   * Outside arrays, the alternatives that need something else here than the leaves that were met have failed. Absence
+   * from one element of an array is possible all the same.
+   */
+  private dismiss(node: PathNode, absentElsewhere: boolean): boolean {
     const { conditions } = node;
     let passed = 0;
     for (let n = 0; n < conditions.length; n++) {
       const condition = conditions[n]!;
       if (((this.accepted >>> condition.id) & 1) === 1) passed |= condition.mask;
+      else if (absentElsewhere && condition.list.absent) passed |= condition.mask;
     }
     this.alive &= ~node.requiredMask | passed;
-    return this.alive === 0 || this.seen === this.allSeen;
+    return this.alive === 0 || (!this.loose && this.seen === this.allSeen);
   }
 
   end(): void {
     for (let alive = this.alive; alive !== 0; alive &= alive - 1) {
       const alternative = 31 - Math.clz32(alive & -alive);
-      if (this.holdsAtEnd(this.tree.alternatives[alternative]!)) this.match(alternative);
+      if (!this.holdsAtEnd(this.tree.alternatives[alternative]!)) continue;
+      if (this.loose) this.undecided = true;
+      else this.match(alternative);
     }
   }
 
@@ -160,7 +177,8 @@ class SmallRun implements Run {
     for (let n = 0; n < conditions.length; n++) {
       const condition = conditions[n]!;
       if (((this.accepted >>> condition.id) & 1) === 1) continue;
-      if (!condition.list.absent || (this.seen & condition.node.seenBit) !== 0) return false;
+      if (!condition.list.absent) return false;
+      if (!this.loose && (this.seen & condition.node.seenBit) !== 0) return false;
     }
     return true;
   }

@@ -386,12 +386,9 @@ export class ObjectMemory {
 
 /** Returned instead of an offset: the verdict is known. */
 const stop = -1;
-/** Returned instead of an offset: two conditions share an array of containers, so positions must be compared. */
-const positionsNeeded = -2;
-
 /**
- * Scans the loaded event into `run`. Returns false when conditions look into the same array: then `run` knows nothing, and
- * the event must be judged with the positions of its leaves. Throws InvalidEventError.
+ * Scans the loaded event into `run`. Returns false when the verdict hangs on the positions of leaves in an array that
+ * several conditions look into: then `run` knows nothing. Throws InvalidEventError.
  */
 export function scanEvent(run: Run, arrayAllowed: boolean): boolean {
   run.begin();
@@ -404,10 +401,10 @@ export function scanEvent(run: Run, arrayAllowed: boolean): boolean {
     checkEnd(i);
     run.end();
   }
-  return i !== positionsNeeded;
+  return !run.undecided;
 }
 
-/** From behind "{" to behind "}", or `stop` or `positionsNeeded`. */
+/** From behind "{" to behind "}", or `stop`. */
 function scanObject(run: Run, node: PathNode, i: number, depth: number): number {
   let c = bytes[i]!;
   if (c <= 32) c = bytes[(i = skipSpace(i))]!;
@@ -540,6 +537,12 @@ function skipObject(memory: ObjectMemory, i: number, depth: number): number {
   }
 }
 
+/** Offset of what ends the run of plain characters in a member name: its quote, or something odd. */
+export function skipPlainName(i: number): number {
+  while (nameStops[bytes[i]!] === 0) i++;
+  return i;
+}
+
 /** The descendant for a member name with a dot, an escape, or a character beyond ASCII in it. */
 export function oddDescendant(node: PathNode, start: number, end: number): PathNode | undefined {
   for (let i = start; i < end; i++) {
@@ -589,7 +592,7 @@ function scanArray(run: Run, node: PathNode, i: number, depth: number): number {
   if (c === 93) return i + 1;
   run.arrays++;
   for (;;) {
-    if (node.shared && (c === 123 || c === 91)) return positionsNeeded;
+    if (node.shared && (c === 123 || c === 91)) run.loose = true;
     i = scanValue(run, node, i, depth);
     if (i < 0) return i;
     c = bytes[i]!;
