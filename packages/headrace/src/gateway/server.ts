@@ -134,24 +134,21 @@ class Door {
 
   async #answer(incoming: IncomingMessage, requestId: string): Promise<ApiResponse> {
     const headers = plainHeaders(incoming);
-    if (isForeignOrigin(headers)) return foreignOrigin();
-    // Where every request must be signed the name does not matter: a page has no key to sign with.
-    if (this.#options.credentials === undefined && !isKnownHost(headers['host'], this.#allowedHosts)) {
-      return foreignHost(headers['host'] ?? '');
-    }
     const url = incoming.url ?? '/';
     const mark = url.indexOf('?');
     const path = mark === -1 ? url : url.slice(0, mark);
     if (!path.startsWith('/')) return malformed('The request target must be a path.');
     const query = new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1));
-    if (Number(headers['content-length'] ?? 0) > this.#limit) return bodyTooLarge(this.#limit);
-    const body = await readBody(incoming, this.#limit);
-    if (body === undefined) return bodyTooLarge(this.#limit);
     const method = incoming.method ?? 'GET';
     const claim = signatureClaim({ query, headers });
     const apis = this.#candidates(path, headers, claim);
+    const isProven = apis.some((api) => api.carriesOwnProof?.({ method, path, query, headers }) === true);
+    const refused = isProven ? undefined : this.#refuseForeign(headers);
+    if (refused !== undefined) return refused;
+    if (Number(headers['content-length'] ?? 0) > this.#limit) return bodyTooLarge(this.#limit);
+    const body = await readBody(incoming, this.#limit);
+    if (body === undefined) return bodyTooLarge(this.#limit);
     const request = { method, path, query, headers, body, requestId };
-    const isProven = apis.some((api) => api.carriesOwnProof?.(request) === true);
     const caller = isProven ? { principal: undefined } : this.#authenticate(request, claim, apis);
     if ('status' in caller) return caller;
     for (const api of apis) {
@@ -159,6 +156,13 @@ class Door {
       if (response !== undefined) return response;
     }
     return unknownOperation(method, path);
+  }
+
+  #refuseForeign(headers: Readonly<Record<string, string>>): ApiResponse | undefined {
+    if (isForeignOrigin(headers)) return foreignOrigin();
+    // Where every request must be signed the name does not matter: a page has no key to sign with.
+    if (this.#options.credentials !== undefined || isKnownHost(headers['host'], this.#allowedHosts)) return undefined;
+    return foreignHost(headers['host'] ?? '');
   }
 
   /** Whose request it is: by the signature's service, the target header, or else whoever knows the path. */

@@ -152,7 +152,17 @@ function putAlias(context: Context, document: FunctionDocument, alias: AliasDocu
     ...document,
     aliases: { ...document.aliases, [alias.name]: alias },
   });
+  moveProvisioned(context, document, alias);
   return render(context, document, alias);
+}
+
+/** What is provisioned for an alias is provisioned for the version behind it. */
+function moveProvisioned({ engine }: Context, document: FunctionDocument, alias: AliasDocument): void {
+  const provisioned = document.provisionedConcurrency[alias.name];
+  const before = document.aliases[alias.name]?.functionVersion;
+  if (provisioned === undefined || before === alias.functionVersion) return;
+  if (before !== undefined) engine.setProvisionedConcurrency(document.name, before, 0);
+  engine.setProvisionedConcurrency(document.name, alias.functionVersion, provisioned.requested);
 }
 
 function render(place: Place, document: FunctionDocument, alias: AliasDocument): Record<string, unknown> {

@@ -9,6 +9,7 @@ import { violations } from './constraints.ts';
 import { Answer, type ApiEngine, type Call, type Context, type SubmitEvent } from './context.ts';
 import { openDocuments } from './documents.ts';
 import { errorResponse, LambdaError, validationError } from './errors.ts';
+import { isFunctionUrl, serveFunctionUrl, urlTarget } from './function-url-door.ts';
 import { handlers } from './operations.ts';
 import { type RegisteredFunction, registerFunction } from './registered-functions.ts';
 import { createResolver } from './registry.ts';
@@ -111,8 +112,11 @@ export function createLambdaApi(options: LambdaApiOptions): LambdaApi {
     resolve: createResolver(context, store, documents, options.random),
     registerFunction: (definition) => registerFunction(context, definition),
     collectCode,
-    carriesOwnProof: (request) => request.method === 'GET' && downloadPath.test(request.path) && isSigned(request),
+    carriesOwnProof: (request) =>
+      urlTarget(context, request)?.url.authType === 'NONE' ||
+      (request.method === 'GET' && downloadPath.test(request.path) && isSigned(request)),
     async handle(request) {
+      if (isFunctionUrl(request)) return await serveFunctionUrl(context, request);
       const download = downloadPath.exec(request.path);
       if (download !== null && request.method === 'GET') return downloadCode(context, download[1]!, isSigned(request));
       return await handle(context, request);

@@ -1,5 +1,6 @@
 import type { Input } from './binding.ts';
 import { type Shape, shapeOf } from './model.ts';
+import { acceptedRuntimes, knownRuntimes } from './runtimes.ts';
 
 /**
  * Every violation of the model's constraints by `input`, in the words of the service's framework:
@@ -37,6 +38,10 @@ function list(shape: Shape, items: unknown[], path: string, found: string[]): vo
   for (const { holds, text } of lengthConstraints(shape, (value) => (value as unknown[]).length)) {
     if (!holds(items)) found.push(violation(items, path, text));
   }
+  if (shape.member === 'Runtime') {
+    runtimes(items as string[], path, found);
+    return;
+  }
   const member = shapeOf(shape.member!);
   if (member.type === 'structure' || member.type === 'list' || member.type === 'map') {
     items.forEach((item, index) => {
@@ -51,6 +56,12 @@ function list(shape: Shape, items: unknown[], path: string, found: string[]): vo
   // Recorded: members that are EC2's do not name the null.
   if (!ownedElsewhere.has(shape.member!)) texts.push('Member must not be null');
   found.push(violation(items, path, `Member must satisfy constraint: [${texts.join(', ')}]`));
+}
+
+/** Recorded: a list of runtimes names the accepted ones and nothing else. */
+function runtimes(items: string[], path: string, found: string[]): void {
+  if (items.every((item) => knownRuntimes.includes(item))) return;
+  found.push(violation(items, path, `Member must satisfy enum value set: [${acceptedRuntimes.join(', ')}]`));
 }
 
 const ownedElsewhere = new Set(['SubnetId', 'SecurityGroupId']);

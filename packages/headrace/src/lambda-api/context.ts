@@ -114,11 +114,19 @@ export function requireVersion(context: Context, document: FunctionDocument, qua
   return version;
 }
 
-/** For operations on aliases and versions by qualifier: 404s that tell the two apart. */
-export function requireQualified(context: Context, document: FunctionDocument, qualifier: string): VersionDocument {
-  if (qualifier === '$LATEST' || isVersionNumber(qualifier)) return requireVersion(context, document, qualifier);
-  if (document.aliases[qualifier] === undefined) throw aliasNotFound(context, document.name, qualifier);
-  return requireVersion(context, document, qualifier);
+/**
+ * The function of a qualifier that must be there, with 404s that tell versions and aliases apart, also when the
+ * function itself is missing.
+ */
+export function requireQualifiedFunction(
+  context: Context,
+  name: string,
+  qualifier: string | undefined,
+): FunctionDocument {
+  const document = context.documents.functions.get(name);
+  if (document !== undefined && findVersion(context, document, qualifier) !== undefined) return document;
+  const isAlias = qualifier !== undefined && !isVersionNumber(qualifier) && /^[a-zA-Z0-9-_]+$/.test(qualifier);
+  throw isAlias ? aliasNotFound(context, name, qualifier) : functionNotFound(context, name, qualifier);
 }
 
 export const aliasNotFound = (context: Place, name: string, alias: string): LambdaError =>

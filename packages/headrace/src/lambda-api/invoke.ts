@@ -25,9 +25,7 @@ export const invoke = operation<InvokeInput>(async (call, input) => {
   const { name, qualifier } = functionReference(context, input.FunctionName, input.Qualifier);
   const type = input.InvocationType ?? 'RequestResponse';
   const limit = type === 'Event' ? maximumEventBytes : maximumPayloadBytes;
-  if (input.Payload.length > limit) throw tooLarge(limit);
-  const payload = input.Payload.length === 0 ? emptyEvent : input.Payload;
-  checkJson(payload);
+  const payload = eventOf(input.Payload, limit);
   requireTarget(context, name, qualifier);
   if (type === 'DryRun') return new Answer({ status: 204 });
   if (type === 'Event') return await submit(call, name, qualifier ?? '$LATEST', payload);
@@ -44,12 +42,18 @@ export const invoke = operation<InvokeInput>(async (call, input) => {
 
 export const invokeAsync = operation<{ FunctionName: string; InvokeArgs: Buffer }>(async (call, input) => {
   const { name, qualifier } = functionReference(call.context, input.FunctionName);
-  if (input.InvokeArgs.length > maximumEventBytes) throw tooLarge(maximumEventBytes);
-  const payload = input.InvokeArgs.length === 0 ? emptyEvent : input.InvokeArgs;
-  checkJson(payload);
+  const payload = eventOf(input.InvokeArgs, maximumEventBytes);
   requireTarget(call.context, name, qualifier);
   return await submit(call, name, qualifier ?? '$LATEST', payload);
 });
+
+/** The event of a body; nothing stands for an empty object. Throws for what is too long or no JSON. */
+export function eventOf(body: Buffer, limit: number = maximumPayloadBytes): Buffer {
+  if (body.length > limit) throw tooLarge(limit);
+  const payload = body.length === 0 ? emptyEvent : body;
+  checkJson(payload);
+  return payload;
+}
 
 async function submit(call: Call, functionName: string, qualifier: string, payload: Buffer): Promise<Answer> {
   const { submitEvent } = call.context;
@@ -64,7 +68,7 @@ async function submit(call: Call, functionName: string, qualifier: string, paylo
 }
 
 /** 404 in the words of Invoke, which names `$LATEST` where no qualifier was given. */
-function requireTarget(context: Context, name: string, qualifier = '$LATEST'): void {
+export function requireTarget(context: Context, name: string, qualifier = '$LATEST'): void {
   const document = context.documents.functions.get(name);
   const version = document?.aliases[qualifier]?.functionVersion ?? qualifier;
   if (document === undefined || !context.documents.versions.has(`${name}:${version}`)) {
