@@ -1,5 +1,6 @@
 // The composition root: the only file that knows every room. It makes the parts, gives each what it may know of the
 // others, and takes them down in the order in which nothing is lost.
+import { join } from 'node:path';
 import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
 import { systemClock } from './clock.ts';
 import { createClusterResolver } from './clusters.ts';
@@ -68,7 +69,11 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
 
   const clusters = createClusterResolver({ ...configuration, bootstrapServers });
 
-  const tables = createDynamoDbApi({ ...(keptIn === undefined ? {} : { dataDirectory: keptIn }), region, accountId });
+  const tables = createDynamoDbApi({
+    ...(keptIn === undefined ? {} : { dataDirectory: join(keptIn, 'dynamodb') }),
+    region,
+    accountId,
+  });
   undo.push(() => tables.stop());
   const tablesStarted = tables.start();
   tablesStarted.catch(() => {}); // reported where it is awaited

@@ -46,6 +46,17 @@ export const errorCatalogue = {
     retryable: false,
   },
 
+  ENGINE_UNREACHABLE: {
+    cause: 'No engine answers where this command looked for one.',
+    cure: 'Start one with headrace start, or name it with --endpoint-url or AWS_ENDPOINT_URL.',
+    retryable: true,
+  },
+  ENGINE_REFUSED: {
+    cause: 'The engine refused a call of this command.',
+    cure: "The message is the engine's own, as any AWS client would get it.",
+    retryable: false,
+  },
+
   // Kafka
   KAFKA_UNREACHABLE: {
     cause: 'No broker answers at the addresses given.',

@@ -14,7 +14,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   },
   run: { summary: 'run your own handler on a topic, in one line', load: () => import('./commands/run.ts') },
   start: { summary: 'start the engine and its endpoint', load: () => import('./commands/start.ts') },
-  deploy: { summary: 'deploy a SAM or CloudFormation template' },
+  deploy: { summary: 'deploy a SAM or CloudFormation template', load: () => import('./commands/deploy.ts') },
   plan: { summary: 'show what deploy would do, and what AWS would refuse' },
   'delete-stack': { summary: 'remove what deploy made' },
   dev: { summary: 'deploy and follow edits' },

@@ -269,7 +269,7 @@ async function untilStored(observer: Observer, produced: () => number): Promise<
 
 async function keepRunning(options: DemoOptions, engine: Engine, topic: string, table: string): Promise<void> {
   const say = options.json ? options.terminal.warn : options.terminal.print;
-  const aws = `AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=${engine.region} aws --endpoint-url ${engine.endpoint}`;
+  const aws = `AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --region ${engine.region} --endpoint-url ${engine.endpoint}`;
   const [server] = engine.bootstrapServers;
   for (const line of [
     '',
