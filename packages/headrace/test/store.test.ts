@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { SeededRandom, temporaryFolder } from '@headrace/testing';
+import { openStore } from '../src/store/store.ts';
+import { call, role, startApi, zipOf } from './api-world.ts';
+
+interface Thing {
+  readonly size: number;
+}
+
+test('what was written is there after the store is opened again', (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  const first = openStore({ dataDirectory });
+  first.collection<Thing>('thing').put('a', { size: 1 });
+  first.collection<Thing>('thing').put('b', { size: 2 });
+  first.collection<Thing>('thing').delete('b');
+  const { sha256 } = first.code.put(Buffer.from('code'));
+  first.close();
+  const second = openStore({ dataDirectory });
+  assert.deepEqual([...second.collection<Thing>('thing').entries()], [['a', { size: 1 }]]);
+  assert.equal(second.code.read(sha256).toString(), 'code');
+  second.close();
+});
+
+test('a transaction that fails leaves nothing, neither on disk nor in memory', (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  const store = openStore({ dataDirectory });
+  const things = store.collection<Thing>('thing');
+  things.put('kept', { size: 1 });
+  const fail = (): void => {
+    things.put('kept', { size: 2 });
+    things.put('new', { size: 3 });
+    things.delete('kept');
+    throw new Error('no');
+  };
+  assert.throws(() => store.transaction(fail, { principal: 'p', operation: 'o', requestId: 'r' }), /no/);
+  assert.deepEqual([...things.entries()], [['kept', { size: 1 }]]);
+  assert.deepEqual(store.audit({ limit: 10 }), []);
+  store.close();
+  const again = openStore({ dataDirectory });
+  assert.deepEqual([...again.collection<Thing>('thing').entries()], [['kept', { size: 1 }]]);
+  again.close();
+});
+
+test('one process uses a directory, and the refusal names the other', (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  const store = openStore({ dataDirectory });
+  assert.throws(() => openStore({ dataDirectory }), {
+    code: 'DATA_DIRECTORY',
+    message: new RegExp(`is in use by another process \\(${process.pid}\\)`),
+  });
+  store.close();
+  openStore({ dataDirectory }).close();
+});
+
+test('a store of a newer build is refused and left as it is', (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  openStore({ dataDirectory }).close();
+  const database = new DatabaseSync(join(dataDirectory, 'store.sqlite'));
+  database.exec('PRAGMA user_version = 99');
+  database.close();
+  assert.throws(() => openStore({ dataDirectory }), { code: 'DATA_DIRECTORY', message: /use a newer build/ });
+});
+
+test('a store in memory leaves nothing behind', () => {
+  const store = openStore({ dataDirectory: ':memory:' });
+  store.code.put(Buffer.from('code'));
+  const { directory } = store;
+  store.close();
+  assert.throws(() => readdirSync(directory), { code: 'ENOENT' });
+});
+
+test('a mutation leaves who, what, before and after, and no secret', async () => {
+  await using world = await startApi();
+  const ZipFile = (await zipOf({ 'index.mjs': '' })).toString('base64');
+  const Environment = { Variables: { TOKEN: 'hunter2' } };
+  const path = '/2015-03-31/functions';
+  const common = { Role: role, Runtime: 'nodejs22.x', Handler: 'index.handler', Code: { ZipFile } };
+  const made = await call(world.endpoint, 'POST', path, { FunctionName: 'audited', ...common, Environment });
+  await call(world.endpoint, 'GET', `${path}/audited`);
+  const changed = await call(world.endpoint, 'PUT', `${path}/audited/configuration`, { Timeout: 9 });
+  const [update, creation, ...more] = world.store.audit({ limit: 10 });
+  assert.equal(more.length, 0);
+  assert.deepEqual(
+    [creation!.operation, creation!.principal, creation!.requestId],
+    ['lambda:CreateFunction', 'anonymous', made.headers.get('x-amzn-requestid')],
+  );
+  assert.equal(update!.requestId, changed.headers.get('x-amzn-requestid'));
+  const change = update!.changes.find(({ id }) => id === 'audited:$LATEST')!;
+  assert.deepEqual([change.before!['Timeout'], change.after!['Timeout']], [3, 9]);
+  assert.equal('MemorySize' in change.after!, false);
+  assert.doesNotMatch(JSON.stringify(world.store.audit({ limit: 10 })), /hunter2/);
+});
+
+test('code is kept once, and goes when nothing names it any more', async (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  await using world = await startApi({ dataDirectory });
+  const ZipFile = (await zipOf({ 'index.mjs': '' })).toString('base64');
+  const make = (FunctionName: string): ReturnType<typeof call> =>
+    call(world.endpoint, 'POST', '/2015-03-31/functions', {
+      FunctionName,
+      Role: role,
+      Runtime: 'nodejs22.x',
+      Handler: 'index.handler',
+      Code: { ZipFile },
+    });
+  await make('one');
+  await make('two');
+  const { folder } = world.store.code;
+  writeFileSync(join(folder, 'cut-off.part'), 'half');
+  const age = (): void => {
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), 0, 0);
+  };
+  age();
+  assert.equal(world.api.collectCode(), 1);
+  assert.equal(readdirSync(folder).length, 1);
+  await call(world.endpoint, 'DELETE', '/2015-03-31/functions/one');
+  age();
+  assert.equal(world.api.collectCode(), 0);
+  await call(world.endpoint, 'DELETE', '/2015-03-31/functions/two');
+  assert.equal(world.api.collectCode(), 1);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test('kill -9 at any moment leaves whole things, and everything that was acknowledged', async (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  const kills = Number(process.env['HEADRACE_STORE_KILLS'] ?? 200);
+  const random = new SeededRandom(20_261_121);
+  const acknowledged = new Map<string, number>();
+  for (let round = 0; round < kills; round += 1) {
+    const child = fork(join(import.meta.dirname, 'store-writer.ts'), [dataDirectory, String(round)], {
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    const wanted = random.integer(1, 60);
+    let messages = 0;
+    await new Promise<void>((resolve) => {
+      child.on('message', ({ id, size }: { id: string; size: number }) => {
+        acknowledged.set(id, size);
+        messages += 1;
+        if (messages === wanted) child.kill('SIGKILL');
+      });
+      child.once('exit', () => resolve());
+    });
+    assert.ok(messages >= wanted, `the writer of round ${round} ended by itself`);
+    const store = openStore({ dataDirectory });
+    const pairs = store.collection<Thing>('pair');
+    const halves = store.collection<Thing & { readonly sha256: string }>('half');
+    for (const [id, size] of acknowledged) assert.ok((pairs.get(id)?.size ?? 0) >= size, `${id} lost ${size}`);
+    // Two documents of one transaction are never apart, and code that is named is whole.
+    for (const [id, { size }] of pairs.entries()) assert.equal(halves.get(id)?.size, size);
+    assert.equal(pairs.size, halves.size);
+    for (const { size, sha256 } of halves.values()) assert.equal(store.code.read(sha256).length, size);
+    store.close();
+  }
+});
