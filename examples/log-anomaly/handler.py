@@ -244,7 +244,7 @@ def _write(items):
 
 
 def _to_anomaly(record):
-    values = {name: value / weight for (name, _, weight), value in zip(FEATURES, record["values"])}
+    values = {name: float(f"{value / weight:.12g}") for (name, _, weight), value in zip(FEATURES, record["values"])}
     anomaly = {name: record[name] for name in ("topic", "partition", "offset", "source", "time")}
     return {
         **anomaly,
