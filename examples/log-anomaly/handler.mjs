@@ -179,6 +179,8 @@ async function write(items) {
 }
 
 function toAnomaly({ topic, partition, offset, source, time, score, values, text }) {
-  const named = Object.fromEntries(features.map(({ name, weight }, i) => [name, Number((values[i] / weight).toPrecision(12))]));
+  const named = Object.fromEntries(
+    features.map(({ name, weight }, i) => [name, Number((values[i] / weight).toPrecision(12))]),
+  );
   return { topic, partition, offset, source, time, score, threshold, features: named, record: text.slice(0, 1_000) };
 }
