@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import {
+  eventually,
+  needs,
+  type PythonEnvironment,
+  pythonEnvironment,
+  repositoryRoot,
+  runCommand,
+  temporaryFolder,
+} from '@headrace/testing';
+import { Kafka, logLevel } from 'kafkajs';
+import { zipOf } from './api-world.ts';
+
+const skip = needs('python');
+const handler = `export const handler = async (event) => {
+  const records = Object.values(event.records ?? {}).flat();
+  const keys = records.map(({ partition, offset }) => partition + ':' + offset);
+  await fetch(process.env.COLLECTOR, { method: 'POST', body: JSON.stringify(keys) });
+  return event;
+};
+`;
+
+let python: PythonEnvironment;
+let folder: string;
+let engine: ChildProcess;
+let endpoint: string;
+let kafka: Kafka;
+let collector: Server;
+const batches: string[][] = [];
+let together = 0;
+let mostTogether = 0;
+
+before(async () => {
+  if (skip) return;
+  python = await pythonEnvironment(['awscli==1.46.3', 'boto3==1.44.5']);
+  folder = temporaryFolder('clients');
+  collector = createServer(async (request, response) => {
+    together += 1;
+    mostTogether = Math.max(mostTogether, together);
+    let text = '';
+    for await (const chunk of request) text += String(chunk);
+    batches.push(JSON.parse(text));
+    together -= 1;
+    response.end();
+  }).listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  writeFileSync(join(folder, 'function.zip'), await zipOf({ 'index.mjs': handler }));
+  const launcher = join(repositoryRoot, 'packages', 'headrace', 'bin', 'headrace.js');
+  engine = spawn(process.execPath, [launcher, 'start', '--port', '0', '--data-dir', join(folder, 'data'), '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let printed = '';
+  let complaints = '';
+  engine.stdout!.on('data', (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  engine.stderr!.on('data', (chunk: Buffer) => {
+    complaints += chunk.toString();
+  });
+  await eventually(() => printed.includes('\n'), { timeoutMs: 60_000, what: () => `engine not ready: ${complaints}` });
+  const ready = JSON.parse(printed);
+  endpoint = ready.endpoint;
+  kafka = new Kafka({ brokers: [ready.bootstrapServers], logLevel: logLevel.NOTHING });
+});
+
+after(async () => {
+  if (skip) return;
+  collector?.close();
+  if (engine !== undefined && engine.exitCode === null) {
+    engine.kill('SIGTERM');
+    await once(engine, 'exit');
+  }
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** What a user has: an endpoint, a region, and any keys. */
+const environment = (): NodeJS.ProcessEnv => ({
+  PATH: `${python.bin}:${process.env['PATH']}`,
+  HOME: folder,
+  AWS_ENDPOINT_URL: endpoint,
+  AWS_REGION: 'us-east-1',
+  AWS_DEFAULT_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+});
+
+/** Runs a line of the AWS CLI as it would be pasted, and reads what it prints. */
+async function aws(line: string): Promise<Record<string, unknown>> {
+  const words = line.match(/'[^']*'|\S+/g)!.map((word) => word.replace(/^'(.*)'$/, '$1'));
+  assert.equal(words.shift(), 'aws');
+  const run = [join(python.bin, 'aws'), ...words];
+  const { stdout } = await runCommand(python.python, run, { cwd: folder, env: environment() });
+  return stdout.trim() === '' ? {} : JSON.parse(stdout);
+}
+
+test('the AWS CLI deploys, maps and limits a function, which then gets every record', { skip }, async () => {
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.createTopics({ topics: [{ topic: 'my-log-topic', numPartitions: 4 }] });
+  await admin.disconnect();
+  const { port } = collector.address() as AddressInfo;
+  await aws(
+    `aws lambda create-function --function-name my-kafka-lambda --runtime nodejs22.x --handler index.handler --role arn:aws:iam::123456789012:role/lambda --zip-file fileb://function.zip --environment Variables={COLLECTOR=http://127.0.0.1:${port}}`,
+  );
+  await aws('aws lambda wait function-active-v2 --function-name my-kafka-lambda');
+  const mapping = await aws(
+    'aws lambda create-event-source-mapping --function-name my-kafka-lambda --event-source-arn arn:aws:kafka:us-east-1:123456789012:cluster/demo/a93759a9-c9d0-4952-984c-492c6bfa2be8-13 --batch-size 100 --starting-position LATEST --topics my-log-topic',
+  );
+  assert.equal(mapping['State'], 'Creating');
+  const isEnabled = async (): Promise<boolean> =>
+    (await aws(`aws lambda get-event-source-mapping --uuid ${mapping['UUID']}`))['State'] === 'Enabled';
+  await eventually(isEnabled, { timeoutMs: 60_000 });
+  const updated = await aws(`aws lambda update-event-source-mapping --uuid ${mapping['UUID']} --batch-size 500`);
+  assert.equal(updated['BatchSize'], 500);
+  await eventually(isEnabled, { timeoutMs: 60_000 });
+  await aws('aws lambda put-function-concurrency --function-name my-kafka-lambda --reserved-concurrent-executions 50');
+  const configured = await aws(
+    'aws lambda update-function-configuration --function-name my-kafka-lambda --timeout 30 --memory-size 1024',
+  );
+  assert.deepEqual([configured['Timeout'], configured['MemorySize']], [30, 1024]);
+  await aws('aws lambda wait function-updated-v2 --function-name my-kafka-lambda');
+
+  const producer = kafka.producer();
+  await producer.connect();
+  const messages = Array.from({ length: 1_000 }, (_, index) => ({ key: `k${index}`, value: `log line ${index}` }));
+  await producer.send({ topic: 'my-log-topic', messages });
+  await producer.disconnect();
+  const received = (): Set<string> => new Set(batches.flat());
+  await eventually(() => received().size === 1_000, {
+    timeoutMs: 60_000,
+    what: () => `${received().size} of 1,000 records received`,
+  });
+  assert.ok(batches.every((batch) => batch.length <= 500));
+  assert.ok(mostTogether <= 50, `${mostTogether} invocations at a time`);
+
+  const invoked = await aws(
+    `aws lambda invoke --function-name my-kafka-lambda --payload '{"records":{}}' --log-type Tail out.json`,
+  );
+  assert.deepEqual([invoked['StatusCode'], invoked['ExecutedVersion']], [200, '$LATEST']);
+  assert.match(Buffer.from(String(invoked['LogResult']), 'base64').toString(), /REPORT RequestId/);
+  const identity = await aws('aws sts get-caller-identity');
+  assert.equal(identity['Account'], '123456789012');
+  const deleted = await aws(`aws lambda delete-event-source-mapping --uuid ${mapping['UUID']}`);
+  assert.equal(deleted['State'], 'Deleting');
+});
+
+const script = `
+import io, json, time, zipfile
+import boto3
+from botocore.config import Config
+
+client = boto3.client('lambda', config=Config(retries={'total_max_attempts': 1}))
+zip = io.BytesIO()
+with zipfile.ZipFile(zip, 'w') as file:
+    file.writestr('app.py', 'def handler(event, context):\\n    return {"got": event}\\n')
+role = 'arn:aws:iam::123456789012:role/lambda'
+for name in ['py-%02d' % i for i in range(3)]:
+    client.create_function(FunctionName=name, Role=role, Runtime='python3.12', Handler='app.handler',
+                           Code={'ZipFile': zip.getvalue()})
+    client.get_waiter('function_active_v2').wait(FunctionName=name)
+    client.get_waiter('function_exists').wait(FunctionName=name)
+client.update_function_configuration(FunctionName='py-00', Timeout=10)
+client.get_waiter('function_updated_v2').wait(FunctionName='py-00')
+answer = client.invoke(FunctionName='py-00', Payload=json.dumps({'a': 1}))
+assert json.load(answer['Payload']) == {'got': {'a': 1}}, answer
+names = [f['FunctionName'] for page in client.get_paginator('list_functions').paginate(PaginationConfig={'PageSize': 2})
+         for f in page['Functions']]
+assert [n for n in names if n.startswith('py-')] == ['py-00', 'py-01', 'py-02'], names
+version = client.publish_version(FunctionName='py-00')['Version']
+client.get_waiter('published_version_active').wait(FunctionName='py-00', Qualifier=version)
+client.create_alias(FunctionName='py-00', Name='live', FunctionVersion=version)
+answer = client.invoke(FunctionName='py-00', Qualifier='live', Payload='{}')
+assert answer['ExecutedVersion'] == version, answer
+for i in range(3):
+    client.create_event_source_mapping(FunctionName='py-00', Topics=['boto-%d' % i],
+        SelfManagedEventSource={'Endpoints': {'KAFKA_BOOTSTRAP_SERVERS': ['127.0.0.1:1']}})
+mappings = [m for page in client.get_paginator('list_event_source_mappings').paginate(
+    FunctionName='py-00', PaginationConfig={'PageSize': 2}) for m in page['EventSourceMappings']]
+assert len(mappings) == 3 and mappings[0]['LastModified'].year >= 2024, mappings
+try:
+    client.get_function(FunctionName='nowhere')
+    raise AssertionError('found')
+except client.exceptions.ResourceNotFoundException as error:
+    assert error.response['Error']['Message'].startswith('Function not found: arn:aws:lambda:'), error.response
+    assert error.response['ResponseMetadata']['RequestId'], error.response
+table = boto3.resource('dynamodb').create_table(TableName='from-boto', BillingMode='PAY_PER_REQUEST',
+    AttributeDefinitions=[{'AttributeName': 'id', 'AttributeType': 'S'}],
+    KeySchema=[{'AttributeName': 'id', 'KeyType': 'HASH'}])
+table.put_item(Item={'id': 'a', 'n': 1})
+assert table.get_item(Key={'id': 'a'})['Item'] == {'id': 'a', 'n': 1}
+print('all good')
+`;
+
+test('boto3 works with its waiters, paginators, resources and exceptions', { skip }, async () => {
+  writeFileSync(join(folder, 'script.py'), script);
+  const { stdout } = await runCommand(python.python, ['script.py'], { cwd: folder, env: environment() });
+  assert.equal(stdout.trim(), 'all good');
+});
