@@ -6,3 +6,4 @@ export type { Fault } from './faults/faults.ts';
 export type { FaultAction, FaultKind, FaultMatch, FaultPlan, FaultRule } from './faults/rule.ts';
 export { type BrokerConfigName, type BrokerOptions, brokerConfigs, type TopicOptions } from './options.ts';
 export { ErrorCode, type ErrorName, RequestError } from './protocol/errors.ts';
+export type { RequestMessage } from './telemetry.ts';

@@ -4,6 +4,7 @@ import { CutAnswer } from '../faults/faults.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { ProtocolError, Reader } from '../protocol/reader.ts';
 import type { Api } from '../protocol/schema.ts';
+import { type RequestMessage, requests } from '../telemetry.ts';
 import { type Answer, type Connection, frameAnswer, readHeader, skipTags } from './connection.ts';
 
 const API_VERSIONS = 18;
@@ -42,6 +43,10 @@ export class Dispatcher {
     if (api.isFlexible(version)) skipTags(reader);
     const request = api.readRequest(reader, version);
     const context: RequestContext = { apiKey, version, clientId, connection, node: connection.node };
+    if (requests.hasSubscribers) {
+      const message = { api: api.name, apiKey, version, clientId, connection: connection.id, node: connection.node.id };
+      requests.publish(message satisfies RequestMessage);
+    }
     const handle = (): unknown => registered.handler(request, context);
     const response = this.#intercept(registered, request, context, handle);
     const encode = (value: unknown): Answer => {

@@ -1,0 +1,56 @@
+import { subscribe } from 'node:diagnostics_channel';
+import { after, before, describe, test } from 'node:test';
+import { type Kafka, needs, startKafka } from '@headrace/testing';
+import { type Broker, type RequestMessage, startBroker } from '../../src/index.ts';
+import type { Case, Target } from './case.ts';
+import { groupCases } from './group-cases.ts';
+import { logCases } from './log-cases.ts';
+import { topicCases } from './topic-cases.ts';
+import { transactionCases } from './transaction-cases.ts';
+
+const cases: Case[] = [...logCases, ...topicCases, ...groupCases, ...transactionCases];
+const withoutJava = needs('java', 'maven');
+
+/** Versions by API that the suite's clients used on the dev broker. */
+const reached = new Map<string, Set<number>>();
+subscribe('headrace:dev-broker:request', (message) => {
+  const { api, version } = message as RequestMessage;
+  reached.set(api, (reached.get(api) ?? new Set()).add(version));
+});
+
+let lastName = 0;
+const name = (prefix: string): string => `${prefix}-${++lastName}`;
+
+describe('the same promises hold on', () => {
+  let kafka: Kafka | undefined;
+  let broker: Broker | undefined;
+  before(async () => {
+    broker = await startBroker({ configs: { 'group.min.session.timeout.ms': 1000 } });
+    if (withoutJava === false) kafka = await startKafka();
+  });
+  after(async () => {
+    await broker?.stop();
+    await kafka?.stop();
+    const list = [...reached]
+      .map(([api, versions]) => `${api} ${[...versions].sort((a, b) => a - b).join(' ')}`)
+      .sort();
+    console.log(`${list.length} APIs reached: ${list.join(', ')}`);
+  });
+
+  const javaTool: Target['javaTool'] = (className, args) => kafka!.javaTool(className, args);
+  const targets: [string, () => Target, string | false][] = [
+    [
+      'the dev broker',
+      () => ({ kind: 'dev-broker', bootstrapServers: broker!.bootstrapServers, javaTool, name }),
+      false,
+    ],
+    ['Apache Kafka', () => ({ kind: 'kafka', bootstrapServers: kafka!.bootstrapServers, javaTool, name }), withoutJava],
+  ];
+  for (const [title, target, skip] of targets) {
+    describe(title, { skip }, () => {
+      for (const { name: promise, run, needsJava } of cases) {
+        test(promise, { skip: needsJava && withoutJava, timeout: 60_000 }, () => run(target()));
+      }
+    });
+  }
+});
