@@ -362,8 +362,10 @@ export class Fetcher implements PartitionOwner {
   async #refreshMetadata(): Promise<void> {
     if (this.#refreshing || this.#isClosed) return;
     this.#refreshing = true;
+    let isKnown = false;
     try {
       const answer = await this.#cluster.refresh([...this.#options.topics].sort());
+      isKnown = true;
       this.#events.onTrouble('metadata', undefined);
       const isComplete = answer.topics.every(
         (topic) => topic.error === 0 && topic.partitions.every((partition) => partition.leader >= 0),
@@ -375,7 +377,8 @@ export class Fetcher implements PartitionOwner {
     const pause = this.#refreshBackoff.next();
     setTimeout(() => {
       this.#refreshing = false;
-      this.wake();
+      if (isKnown) this.wake();
+      else void this.#refreshMetadata();
     }, pause).unref();
     this.wake();
   }

@@ -10,6 +10,8 @@ interface Segment {
   bytes: Buffer;
   position: number;
   end: number;
+  /** Where the fetch was asked to begin: the first batch may begin before. */
+  readonly firstOffset: number;
   readonly aborted: AbortedTransactions | undefined;
 }
 
@@ -126,7 +128,8 @@ export class PartitionReader implements AssignedPartition {
    */
   append(fetched: FetchedPartition, bytes: Buffer, block: ResponseBlock, isCommittedOnly: boolean): boolean {
     let position = fetched.start;
-    let next = this.fetchOffset;
+    const firstOffset = this.fetchOffset;
+    let next = firstOffset;
     while (position < fetched.end) {
       const size = completeBatchSize(bytes, position, fetched.end);
       if (size === 0) break;
@@ -146,7 +149,7 @@ export class PartitionReader implements AssignedPartition {
     if (position === fetched.start) return false;
     block.retain();
     const aborted = isCommittedOnly ? new AbortedTransactions(fetched.aborted ?? []) : undefined;
-    this.#segments.push({ block, bytes, position: fetched.start, end: position, aborted });
+    this.#segments.push({ block, bytes, position: fetched.start, end: position, firstOffset, aborted });
     this.bufferedBytes += position - fetched.start;
     this.fetchOffset = next;
     return true;
@@ -193,7 +196,7 @@ export class PartitionReader implements AssignedPartition {
     const { block } = segment;
     const isPlain = view.compression === 'none';
     const chunk = openBatch(view, {
-      firstOffset: Math.max(this.position, view.baseOffset),
+      firstOffset: Math.max(this.position, segment.firstOffset, view.baseOffset),
       ...(this.#maximumDecompressedBytes === undefined ? {} : { maximumBytes: this.#maximumDecompressedBytes }),
       // A decompressed chunk has memory of its own.
       ...(isPlain ? { onRelease: () => block.release() } : {}),
