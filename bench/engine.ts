@@ -1,0 +1,196 @@
+// Records per CPU-second of the engine process, beside the loops that people write by hand. On real Apache Kafka.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { type Kafka, startKafka } from '@headrace/testing';
+import { Admin, Producer, type ProducerOptions } from '@platformatic/kafka';
+import {
+  type BenchmarkOptions,
+  type BenchmarkResult,
+  type BenchmarkRow,
+  describeMachine,
+  median,
+} from './benchmark.ts';
+import type { Answer, Task } from './engine/contestant.ts';
+
+export const description = 'the whole path, Kafka to function: records per CPU-second, beside hand-written loops';
+
+const PARTITIONS = 12;
+const peers = ['kafkajs', 'platformatic'] as const;
+type Contestant = 'ours' | (typeof peers)[number];
+
+interface Case {
+  readonly name: string;
+  readonly topic: keyof typeof topics;
+  readonly batchSize: number;
+  readonly records: number;
+  readonly latencyMilliseconds?: number;
+  readonly filter?: Task['filter'];
+  /** What is compared; default: records per CPU-second. */
+  readonly figures?: readonly ('cpu' | 'clock' | 'memory')[];
+}
+
+const topics = {
+  '1 KB': { bytes: 1024, records: 240_000, compression: 'none' },
+  '200 B': { bytes: 200, records: 600_000, compression: 'none' },
+  '1 KB, lz4': { bytes: 1024, records: 240_000, compression: 'lz4' },
+} as const;
+
+const cases: readonly Case[] = [
+  { name: '1 KB, batch 100', topic: '1 KB', batchSize: 100, records: 240_000, figures: ['cpu', 'clock', 'memory'] },
+  { name: '200 B, batch 100', topic: '200 B', batchSize: 100, records: 600_000, figures: ['cpu', 'clock', 'memory'] },
+  { name: '1 KB, batch 500', topic: '1 KB', batchSize: 500, records: 240_000 },
+  { name: '200 B, batch 500', topic: '200 B', batchSize: 500, records: 600_000 },
+  { name: '1 KB, batch 10', topic: '1 KB', batchSize: 10, records: 100_000 },
+  { name: '200 B, batch 10', topic: '200 B', batchSize: 10, records: 100_000 },
+  { name: '1 KB, batch 1', topic: '1 KB', batchSize: 1, records: 20_000 },
+  { name: '200 B, batch 1', topic: '200 B', batchSize: 1, records: 20_000 },
+  { name: '1 KB, batch 100, lz4', topic: '1 KB, lz4', batchSize: 100, records: 240_000 },
+  { name: '1 KB, batch 100, filter none pass', topic: '1 KB', batchSize: 100, records: 240_000, filter: 'nothing' },
+  { name: '1 KB, batch 100, filter all pass', topic: '1 KB', batchSize: 100, records: 240_000, filter: 'all' },
+  {
+    name: '1 KB, batch 100, 50 ms',
+    topic: '1 KB',
+    batchSize: 100,
+    records: 60_000,
+    latencyMilliseconds: 50,
+    figures: ['cpu', 'clock'],
+  },
+];
+
+/** `--cases WORD`: only cases whose name contains it. `--rounds N`, default 3. `--ours`: without the peers. */
+export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
+  const option = (name: string): string | undefined => {
+    const index = options.argv.indexOf(name);
+    return index < 0 ? undefined : options.argv[index + 1];
+  };
+  const wanted = cases.filter(({ name }) => name.includes(option('--cases') ?? ''));
+  const rounds = Number(option('--rounds') ?? 3);
+  const contestants: Contestant[] = options.argv.includes('--ours') ? ['ours'] : ['ours', ...peers];
+  await using kafka = await startKafka();
+  for (const topic of new Set(wanted.map((each) => each.topic))) {
+    options.progress(`producing ${topics[topic].records} records of ${topic}`);
+    await produce(kafka, topic);
+  }
+  const rows: BenchmarkRow[] = [];
+  for (const each of wanted) {
+    const server = await startServer(each.latencyMilliseconds ?? 0);
+    const answers: Record<Contestant, Answer[]> = { ours: [], kafkajs: [], platformatic: [] };
+    // A filter belongs to the engine; by hand it would be a line of code that differs for everybody.
+    const fielded = each.filter === undefined ? contestants : (['ours'] as const);
+    for (let round = 0; round < rounds; round++)
+      for (const contestant of fielded) {
+        const answer = await measure(contestant, {
+          bootstrapServers: kafka.bootstrapServers,
+          topic: topicName(each.topic),
+          partitions: PARTITIONS,
+          records: each.records,
+          batchSize: each.batchSize,
+          latencyMilliseconds: each.latencyMilliseconds ?? 0,
+          filter: each.filter ?? 'none',
+          functionUrl: server.url,
+        });
+        answers[contestant].push(answer);
+        options.progress(
+          `${each.name}: ${contestant} ${((answer.cpuSeconds / answer.records) * 1e6).toFixed(2)} µs a record, ${Math.round(answer.records / answer.seconds)} records/s, ${Math.round(answer.residentBytes / 2 ** 20)} MiB`,
+        );
+      }
+    server.process.kill();
+    rows.push(...rowsOf(each, answers));
+  }
+  return {
+    benchmark: 'engine',
+    machine: describeMachine(),
+    versions: { node: process.versions.node, kafka: '4' },
+    rows,
+    notes: ['CPU of the engine or loop process alone; broker, function and HTTP server are other processes'],
+  };
+}
+
+function rowsOf(each: Case, answers: Record<Contestant, Answer[]>): BenchmarkRow[] {
+  const figures = {
+    cpu: {
+      suffix: '',
+      unit: 'records per CPU-second',
+      of: (a: Answer) => a.records / a.cpuSeconds,
+      isMoreBetter: true,
+    },
+    clock: { suffix: ', clock', unit: 'records/s', of: (a: Answer) => a.records / a.seconds, isMoreBetter: true },
+    memory: { suffix: ', memory', unit: 'MiB', of: (a: Answer) => a.residentBytes / 2 ** 20, isMoreBetter: false },
+  };
+  return (each.figures ?? ['cpu']).map((figure) => {
+    const { suffix, unit, of, isMoreBetter } = figures[figure];
+    const value = (contestant: Contestant): number | null =>
+      answers[contestant].length === 0 ? null : median(answers[contestant].map(of));
+    const ours = value('ours')!;
+    const values = peers.flatMap((peer) => {
+      const theirs = value(peer);
+      return theirs === null ? [] : [[peer, theirs] as const];
+    });
+    return {
+      case: `${each.name}${suffix}`,
+      ours,
+      peers: Object.fromEntries(values),
+      ratio: Object.fromEntries(values.map(([peer, theirs]) => [peer, isMoreBetter ? ours / theirs : theirs / ours])),
+      unit,
+    };
+  });
+}
+
+function topicName(topic: string): string {
+  return topic.replaceAll(/[^a-zA-Z0-9]+/g, '-');
+}
+
+async function produce(kafka: Kafka, topic: keyof typeof topics): Promise<void> {
+  const { bytes, records, compression } = topics[topic];
+  const name = topicName(topic);
+  const connection = { clientId: 'bench', bootstrapBrokers: [kafka.bootstrapServers] };
+  const admin = new Admin(connection);
+  await admin.createTopics({ topics: [name], partitions: PARTITIONS, replicas: 1 });
+  await admin.close();
+  const options: ProducerOptions<Buffer, Buffer, Buffer, Buffer> = { ...connection, compression };
+  const producer = new Producer<Buffer, Buffer, Buffer, Buffer>(options);
+  const headers = new Map<Buffer, Buffer>();
+  let seed = 1;
+  for (let first = 0; first < records; first += 6000) {
+    const messages = Array.from({ length: Math.min(6000, records - first) }, (_, i) => {
+      const id = `${first + i}`.padStart(10, '0');
+      let value = `{"kind":"wanted","id":"${id}","text":"`;
+      while (value.length < bytes - 2) {
+        seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff;
+        value += seed.toString(36);
+      }
+      return {
+        topic: name,
+        partition: (first / 6000 + Math.floor(i / 500)) % PARTITIONS,
+        key: Buffer.from(id),
+        value: Buffer.from(`${value.slice(0, bytes - 2)}"}`),
+        headers,
+      };
+    });
+    await producer.send({ messages });
+  }
+  await producer.close();
+}
+
+async function startServer(latency: number): Promise<{ readonly url: string; readonly process: ChildProcess }> {
+  const child = spawn(process.execPath, [script('server'), `${latency}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = (await once(createInterface(child.stdout!), 'line')) as [string];
+  return { url: line, process: child };
+}
+
+async function measure(contestant: Contestant, task: Task): Promise<Answer> {
+  const args = ['--disable-warning=ExperimentalWarning', script(contestant), JSON.stringify(task)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout!);
+  const ended = once(child, 'exit').then(() => [undefined]);
+  const [line] = (await Promise.race([once(lines, 'line'), ended])) as [string | undefined];
+  if (line === undefined) throw new Error(`${contestant} ended without an answer`);
+  await ended;
+  return JSON.parse(line) as Answer;
+}
+
+function script(name: string): string {
+  return fileURLToPath(new URL(`engine/${name}.ts`, import.meta.url));
+}
