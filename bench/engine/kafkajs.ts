@@ -32,7 +32,10 @@ await consumer.run({
       await post(task.functionUrl, event);
       resolveOffset(part.at(-1)!.offset);
       done += part.length;
-      if (done >= task.records) meter.end(done);
+      if (done >= task.records) {
+        meter.end(done);
+        return;
+      }
     }
     await heartbeat();
     await commitOffsetsIfNecessary();

@@ -46,5 +46,8 @@ for await (const message of stream) {
   }));
   if (done % (task.batchSize * 20) === 0) await consumer.commit({ offsets });
   batch = [];
-  if (done >= task.records) meter.end(done);
+  if (done >= task.records) {
+    meter.end(done);
+    break;
+  }
 }

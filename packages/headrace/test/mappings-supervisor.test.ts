@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import test, { describe } from 'node:test';
 import { MappingInUse } from '../src/mappings/definition.ts';
 import type { FailedBatch } from '../src/mappings/destinations.ts';
-import { definition, failWith, SimulatedEngine, succeed, UUID } from './support/simulated-engine.ts';
+import { definition, failWith, type Invocation, SimulatedEngine, succeed, UUID } from './support/simulated-engine.ts';
 
 const values = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => `value ${from + i}`);
 
@@ -424,6 +425,82 @@ describe('destinations', () => {
     assert.equal(counts.dropped, 1);
     assert.match(warnings.join(), /1 records from orders-0, offset 0 on, were dropped: MaximumPayloadSizeExceeded/);
     assert.equal(engine.committed(), 2);
+  });
+});
+
+describe('the blocked record', () => {
+  const slow = { backoff: { initialMilliseconds: 60_000, maximumMilliseconds: 60_000 } };
+  const isPoison = ({ records }: Invocation): boolean => records['orders-0']?.includes(1) === true;
+
+  test("is named, with the function's own error; a dry run changes nothing; a skip goes on behind it, audited", async () => {
+    const audit: unknown[] = [];
+    const listener = (entry: unknown): void => void audit.push(entry);
+    subscribe('headrace:mapping:audit', listener);
+    const engine = new SimulatedEngine(slow);
+    engine.handler = (invocation) => (isPoison(invocation) ? failWith('cannot parse order 1') : succeed());
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(6));
+    await engine.run(2000);
+    const [record] = engine.supervisor.blocked();
+    assert.equal(record!.uuid, UUID);
+    assert.equal(record!.offset, 0);
+    assert.deepEqual(record!.error, { type: 'Error', message: 'cannot parse order 1' });
+    const place = { topic: 'orders', partition: 0, offset: 1 };
+    assert.equal(engine.supervisor.skip(UUID, place, { dryRun: true }).offset, 1);
+    await engine.run(100);
+    assert.equal(engine.committed(), undefined);
+    assert.deepEqual(audit, []);
+    assert.equal(engine.supervisor.skip(UUID, place).offset, 1);
+    await engine.run(1000);
+    assert.equal(engine.committed(), 6);
+    assert.deepEqual(
+      engine.invocations.map(({ records }) => records['orders-0']),
+      [[0, 1], [0], [2, 3], [4, 5]],
+    );
+    assert.equal(engine.supervisor.snapshot(UUID)!.counts.dropped, 1);
+    assert.equal((audit as { action: string }[])[0]!.action, 'skip');
+    assert.deepEqual(engine.supervisor.blocked(), []);
+    unsubscribe('headrace:mapping:audit', listener);
+  });
+
+  test('parked, it is settled when it has arrived', async () => {
+    const parked: FailedBatch[] = [];
+    const engine = new SimulatedEngine({
+      ...slow,
+      destinations: { deliver: async (batch) => void parked.push(batch) },
+    });
+    engine.handler = (invocation) => (isPoison(invocation) ? failWith('no') : succeed());
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    engine.produce(0, ...values(3));
+    await engine.run(2000);
+    engine.supervisor.park(UUID, { topic: 'orders', partition: 0, offset: 1 }, 'orders-parked');
+    await engine.run(1000);
+    assert.deepEqual(
+      parked.map(({ destination, condition, partitions }) => [
+        destination,
+        condition,
+        partitions[0]!.records[0]!.offset,
+      ]),
+      [['kafka://orders-parked', 'Parked', 1]],
+    );
+    assert.equal(engine.committed(), 3);
+  });
+
+  test('what does not block, or would come back, is refused', async () => {
+    const engine = new SimulatedEngine({ ...slow, destinations: { deliver: async () => {} } });
+    engine.handler = (invocation) => (isPoison(invocation) ? failWith('no') : succeed());
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    engine.produce(0, ...values(3));
+    await engine.run(2000);
+    const at = (offset: number, partition = 0) => ({ topic: 'orders', partition, offset });
+    assert.throws(
+      () => engine.supervisor.skip(UUID, at(2)),
+      /Offset 2 is not in the batch that blocks orders-0, which begins at 1/,
+    );
+    assert.throws(() => engine.supervisor.skip(UUID, at(0, 7)), /Nothing blocks orders-7/);
+    assert.throws(() => engine.supervisor.park(UUID, at(1), 'orders'), /would come back/);
+    assert.throws(() => engine.supervisor.park(UUID, at(1), 'a/b'), /is not a topic/);
+    assert.throws(() => engine.supervisor.skip('nobody', at(1)), /There is no mapping nobody/);
   });
 });
 

@@ -169,7 +169,7 @@ export class ActiveMapping {
     dropped: (condition: FailureCondition, slices: readonly Slice[]) => {
       const { lane, from } = slices[0]!;
       const count = slices.reduce((sum, slice) => sum + slice.count, 0);
-      const text = `${count} records from ${lane.name}, offset ${from} on, were dropped: ${condition}, and no destination is configured.`;
+      const text = `${count} records from ${lane.name}, offset ${from} on, were ${condition === 'Skipped' ? 'skipped by an operator.' : `dropped: ${condition}, and no destination is configured.`}`;
       this.warn(`dropped ${condition}`, text);
     },
     answered: (payload) => {

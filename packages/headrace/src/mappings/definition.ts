@@ -133,6 +133,26 @@ export interface MappingSupervisor {
   }>;
 }
 
+/** One record of a topic. */
+export interface RecordPlace {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** What an operator can see and do about records that block a partition. Errors are of the catalogue. */
+export interface MappingOperations {
+  /** Records that block partitions in this process; of one mapping, or of all. */
+  blocked(uuid?: string): readonly (BlockingRecord & { readonly uuid: string })[];
+  /**
+   * Gives the record up and goes on behind it. The record must be in the batch that blocks its partition. With `dryRun`
+   * nothing changes; the answer is the record that would be given up.
+   */
+  skip(uuid: string, place: RecordPlace, options?: { readonly dryRun?: boolean }): BlockingRecord;
+  /** The same, but the record goes to a topic of the mapping's cluster first; it blocks until it is there. */
+  park(uuid: string, place: RecordPlace, topic: string, options?: { readonly dryRun?: boolean }): BlockingRecord;
+}
+
 /** An update or delete while the mapping is in transition (Lambda's ResourceInUseException). */
 export class MappingInUse extends Error {
   override readonly name = 'MappingInUse';

@@ -9,11 +9,12 @@
  * It knows Kafka by `kafka/contract.ts` and functions by `invoke`, and has no time and no chance but the injected ones.
  */
 
-import { type HeadraceError, toHeadraceError } from '../errors.ts';
+import { HeadraceError, toHeadraceError } from '../errors.ts';
 import type { InvokeOutcome } from '../functions/outcome.ts';
-import type { AssignedPartition, ConsumerListener, GroupConsumer } from '../kafka/contract.ts';
+import type { AssignedPartition, ConsumerListener, GroupConsumer, TopicPartition } from '../kafka/contract.ts';
 import { ripeAt } from './batching.ts';
 import { type CommittedOffset, Committer } from './committer.ts';
+import type { BlockingRecord } from './definition.ts';
 import { EventWriter, estimatePayload } from './event-writer.ts';
 import { failedBatch } from './failed-batch.ts';
 import { Lane, type Taken } from './lane.ts';
@@ -29,8 +30,10 @@ import {
   type Fate,
   type Settlement,
   settle,
+  settleByHand,
 } from './settlement.ts';
 import { joinSlices, type Slice, singleRecords, splitSlices } from './slice.ts';
+import { blockingRecord } from './snapshot.ts';
 import { WorkItem } from './work-item.ts';
 
 /** At most so many bytes are taken and filtered in one turn of the event loop. */
@@ -113,6 +116,43 @@ export class Poller implements ConsumerListener {
     this.#options = options;
     this.pollers = Math.max(options.minimumPollers, Math.min(options.maximumPollers, this.pollers));
     this.#step();
+  }
+
+  /**
+   * Moves past one record of a batch that failed and waits for its next attempt, by an operator's order. Returns the
+   * record as it was. `parkAt` is a destination such as `kafka://topic`; with `dryRun` nothing changes.
+   */
+  moveOn(
+    place: TopicPartition & { readonly offset: number },
+    parkAt: string | undefined,
+    dryRun: boolean,
+  ): BlockingRecord {
+    const { topic, partition, offset } = place;
+    const lane = [...this.#lanes.values()].find(
+      ({ assigned }) => assigned.topic === topic && assigned.partition === partition,
+    );
+    const item = lane?.work[0];
+    if (lane === undefined || item?.failure === undefined)
+      throw new HeadraceError('CONFIGURATION', `Nothing blocks ${topic}-${partition} in this process.`);
+    if (item.busy || !item.isFirst())
+      throw new HeadraceError(
+        'CONFIGURATION',
+        `The batch with offset ${offset} of ${lane.name} is at work; try again.`,
+        {
+          retryable: true,
+        },
+      );
+    const index = singleRecords(item.slices).findIndex((each) => each.slice.lane === lane && each.offset === offset);
+    const blocking = blockingRecord(lane, offset);
+    if (index < 0 || blocking === undefined)
+      throw new HeadraceError(
+        'CONFIGURATION',
+        `Offset ${offset} is not in the batch that blocks ${lane.name}, which begins at ${blockingRecord(lane)?.offset}.`,
+      );
+    if (dryRun) return blocking;
+    this.#apply(item, settleByHand(this.#facts(item), index, this.#context.clock.now(), parkAt), 0);
+    this.#step();
+    return blocking;
   }
 
   // What the consumer says.
@@ -516,6 +556,7 @@ export class Poller implements ConsumerListener {
       case 'destination':
         keep(slices, (part) => {
           part.condition = fate.condition;
+          part.destination = fate.destination;
           part.failures = 0;
           part.notBefore = 0;
         });
@@ -546,7 +587,7 @@ export class Poller implements ConsumerListener {
   /** Hands a batch to the destination; until it is there, its lanes wait. */
   #deliver(item: WorkItem, condition: FailureCondition): void {
     const { destinations, clock, observer, random } = this.#context;
-    const { destination } = this.#options;
+    const destination = item.destination ?? this.#options.destination;
     if (destination === undefined) {
       // It was removed meanwhile: the batch is judged again, by the rules of now.
       item.condition = undefined;

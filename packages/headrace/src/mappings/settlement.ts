@@ -5,7 +5,13 @@
 import type { InvokeOutcome } from '../functions/outcome.ts';
 import { readPartialResponse } from './partial-response.ts';
 
-export type FailureCondition = 'RetryAttemptsExhausted' | 'RecordAgeExceeded' | 'MaximumPayloadSizeExceeded';
+export type FailureCondition =
+  | 'RetryAttemptsExhausted'
+  | 'RecordAgeExceeded'
+  | 'MaximumPayloadSizeExceeded'
+  /** An operator moved past the record; the function had failed with it. */
+  | 'Skipped'
+  | 'Parked';
 
 export type Fate =
   /** Young enough: may go to the function. Only ever the answer to `due`. */
@@ -17,7 +23,7 @@ export type Fate =
   /** The batch goes on as two halves, one after the other where they share a partition. */
   | { readonly kind: 'split' }
   /** Settled once the on-failure destination has it. */
-  | { readonly kind: 'destination'; readonly condition: FailureCondition }
+  | { readonly kind: 'destination'; readonly condition: FailureCondition; readonly destination?: string }
   /** Settled without anybody having it: no destination is configured. */
   | { readonly kind: 'drop'; readonly condition: FailureCondition };
 
@@ -189,6 +195,19 @@ function retryAt(at: number): Fate {
 
 function lastResort(condition: FailureCondition, rules: SettlementRules): Fate {
   return rules.hasDestination ? { kind: 'destination', condition } : { kind: 'drop', condition };
+}
+
+/**
+ * An operator moves past one record of a batch that failed and waits: without `parkAt` it is given up, else it goes to
+ * that destination. The others are tried again at once. `index` is in the order of `records()`.
+ */
+export function settleByHand(batch: BatchFacts, index: number, now: number, parkAt?: string): Settlement {
+  const retry = retryAt(now);
+  const taken: Fate =
+    parkAt === undefined
+      ? { kind: 'drop', condition: 'Skipped' }
+      : { kind: 'destination', condition: 'Parked', destination: parkAt };
+  return { fates: batch.records().map((_, i) => (i === index ? taken : retry)), spendsAttempt: false };
 }
 
 /** `fate` for all that are young enough. Kinesis's rule: only the expired ones are discarded (spec ESM 9.2). */

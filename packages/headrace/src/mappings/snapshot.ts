@@ -1,7 +1,7 @@
 /** A poller as people and programs see it: made when somebody asks, never kept. */
 import type { BlockingRecord, PartitionSnapshot } from './definition.ts';
 import type { Lane } from './lane.ts';
-import { firstRecord, type Slice } from './slice.ts';
+import { firstRecord, type Slice, singleRecords } from './slice.ts';
 import type { WorkItem } from './work-item.ts';
 
 export function partitionSnapshot(lane: Lane, now: number): PartitionSnapshot {
@@ -26,11 +26,17 @@ export function partitionSnapshot(lane: Lane, now: number): PartitionSnapshot {
   };
 }
 
-/** The record that keeps the partition from going on: the first of the batch that failed and waits. */
-export function blockingRecord(lane: Lane): BlockingRecord | undefined {
+/**
+ * The record that keeps the partition from going on: the first of the batch that failed and waits, or the one at
+ * `wanted` where that is in the batch.
+ */
+export function blockingRecord(lane: Lane, wanted?: number): BlockingRecord | undefined {
   const item = lane.work[0];
   if (item === undefined || item.failure === undefined) return undefined;
-  const slice = firstSlice(item, lane);
+  const slice =
+    wanted === undefined
+      ? firstSlice(item, lane)
+      : singleRecords(item.slices).find((each) => each.slice.lane === lane && each.offset === wanted)?.slice;
   if (slice === undefined) return undefined;
   const { offset, key } = firstRecord(slice);
   return {

@@ -6,21 +6,25 @@ import type { Clock } from '../clock.ts';
 import { HeadraceError } from '../errors.ts';
 import type { Invoke } from '../functions/outcome.ts';
 import type { KafkaCluster } from '../kafka/contract.ts';
+import { mappingAuditChannel } from '../telemetry/channels.ts';
 import { ActiveMapping, type ActiveMappingContext } from './active-mapping.ts';
 import {
+  type BlockingRecord,
   type MappingDefinition,
   MappingInUse,
+  type MappingOperations,
   type MappingSnapshot,
   type MappingState,
   type MappingStore,
   type MappingSupervisor,
+  type RecordPlace,
   type StoredMapping,
 } from './definition.ts';
 import type { Destinations } from './destinations.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type EngineOptions, needsNewConsumer } from './options.ts';
 import { PollerCounts } from './poller-counts.ts';
-import { partitionSnapshot } from './snapshot.ts';
+import { blockingRecord, partitionSnapshot } from './snapshot.ts';
 import { NO_RECORDS_PROCESSED, USER_INITIATED } from './status.ts';
 
 /** "Enabled" is said when partitions were assigned, when something is wrong, or at the latest after this. */
@@ -52,11 +56,11 @@ interface Entry {
   active: ActiveMapping | undefined;
 }
 
-export function createMappingSupervisor(options: SupervisorOptions): MappingSupervisor {
+export function createMappingSupervisor(options: SupervisorOptions): MappingSupervisor & MappingOperations {
   return new Supervisor(options);
 }
 
-class Supervisor implements MappingSupervisor {
+class Supervisor implements MappingSupervisor, MappingOperations {
   readonly #options: SupervisorOptions;
   readonly #context: ActiveMappingContext;
   readonly #entries = new Map<string, Entry>();
@@ -179,6 +183,40 @@ class Supervisor implements MappingSupervisor {
     };
   }
 
+  blocked(uuid?: string): readonly (BlockingRecord & { readonly uuid: string })[] {
+    const uuids = uuid === undefined ? [...this.#entries.keys()] : [uuid];
+    return uuids.flatMap((each) =>
+      [...(this.#entries.get(each)?.active?.poller?.lanes ?? [])].flatMap((lane) => {
+        const record = blockingRecord(lane);
+        return record === undefined ? [] : [{ uuid: each, ...record }];
+      }),
+    );
+  }
+
+  skip(uuid: string, place: RecordPlace, options: { readonly dryRun?: boolean } = {}): BlockingRecord {
+    return this.#moveOn(uuid, place, undefined, options.dryRun === true);
+  }
+
+  park(uuid: string, place: RecordPlace, topic: string, options: { readonly dryRun?: boolean } = {}): BlockingRecord {
+    const { topics } = this.#known(uuid).definition;
+    if (!/^[a-zA-Z0-9._-]{1,249}$/.test(topic) || topic === '.' || topic === '..')
+      throw new HeadraceError('CONFIGURATION', `"${topic}" is not a topic: 1 to 249 letters, digits, ".", "_", "-"`);
+    if (topics.includes(topic))
+      throw new HeadraceError('CONFIGURATION', `${topic} is what the mapping reads: the record would come back.`);
+    if (this.#options.destinations === undefined)
+      throw new HeadraceError('CONFIGURATION', 'This engine has no destinations, so a record cannot be parked.');
+    return this.#moveOn(uuid, place, topic, options.dryRun === true);
+  }
+
+  #moveOn(uuid: string, place: RecordPlace, topic: string | undefined, dryRun: boolean): BlockingRecord {
+    const poller = this.#known(uuid).active?.poller;
+    if (poller === undefined) throw new HeadraceError('CONFIGURATION', `Mapping ${uuid} is not polling.`);
+    const record = poller.moveOn(place, topic === undefined ? undefined : `kafka://${topic}`, dryRun);
+    if (!dryRun)
+      mappingAuditChannel.publish({ uuid, action: topic === undefined ? 'skip' : 'park', record, to: topic });
+    return record;
+  }
+
   async stop(stop: { readonly drainTimeoutMilliseconds?: number } = {}): ReturnType<MappingSupervisor['stop']> {
     this.#stopping = true;
     const drain = stop.drainTimeoutMilliseconds ?? DEFAULT_DRAIN_MILLISECONDS;
@@ -196,9 +234,14 @@ class Supervisor implements MappingSupervisor {
 
   // The state machine.
 
-  #settledEntry(uuid: string, operation: 'update' | 'delete'): Entry {
+  #known(uuid: string): Entry {
     const entry = this.#entries.get(uuid);
     if (entry === undefined) throw new HeadraceError('CONFIGURATION', `There is no mapping ${uuid}.`);
+    return entry;
+  }
+
+  #settledEntry(uuid: string, operation: 'update' | 'delete'): Entry {
+    const entry = this.#known(uuid);
     if (entry.state !== 'Enabled' && entry.state !== 'Disabled')
       throw new MappingInUse(`Cannot ${operation} the event source mapping because it is in use.`);
     return entry;

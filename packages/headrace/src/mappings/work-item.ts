@@ -21,6 +21,8 @@ export class WorkItem {
   payload: Buffer | undefined;
   /** Set: goes to the destination, not to the function. */
   condition: FailureCondition | undefined;
+  /** Where it goes instead of the mapping's destination. */
+  destination: string | undefined;
   firstFailureAt = 0;
   failure: Failure | undefined;
   /** What the last invocation gave. */
@@ -44,6 +46,7 @@ export class WorkItem {
     part.lastOutcome = this.lastOutcome;
     part.logTail = this.logTail;
     part.condition = this.condition;
+    part.destination = this.destination;
     part.notBefore = this.notBefore;
     return part;
   }

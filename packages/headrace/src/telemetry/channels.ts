@@ -20,6 +20,8 @@ export const lagChannel = channel('headrace:mapping:lag');
 export const mappingStatusChannel = channel('headrace:mapping:status');
 /** Something a person should know about a mapping, once: `{ uuid, warning }`. */
 export const mappingWarningChannel = channel('headrace:mapping:warning');
+/** An operator moved past a record: `{ uuid, action: 'skip' | 'park', record, to? }`. */
+export const mappingAuditChannel = channel('headrace:mapping:audit');
 /** Any invocation ended: `{ functionName, functionArn, version, outcome, durationMilliseconds, coldStart }`. */
 export const functionInvocationChannel = channel('headrace:function:invocation');
 /** A line of a function's log: `{ functionName, logStream, line, timestamp }`. */
