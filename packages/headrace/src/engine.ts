@@ -16,6 +16,7 @@ import { createMappingSupervisor } from './mappings/supervisor.ts';
 import { createSageMakerRuntime } from './sagemaker-api/index.ts';
 import { openStore } from './store/store.ts';
 import { createStsApi } from './sts-api/api.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 
 export type { EngineOptions } from './engine-options.ts';
 
@@ -120,12 +121,20 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       : { kind: 'http' as const, url: target };
     lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
   }
+  const metrics = createMetrics({ mappings, functions });
+  undo.push(() => metrics.close());
   await functions.start();
   undo.push(() => functions.stop());
   const gateway = await createGateway({
     host: configuration.host,
     port: configuration.port,
-    apis: [lambda, sageMaker, tables, createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) })],
+    apis: [
+      metrics,
+      lambda,
+      sageMaker,
+      tables,
+      createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
+    ],
     ...(credentialsFile === undefined ? {} : { credentials: anyOf(temporaryKeys, readCredentials(credentialsFile)) }),
     onError: (error, { requestId, path }) =>
       log(
@@ -164,6 +173,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       const committed = await mappings.stop({ drainTimeoutMilliseconds: configuration.drainTimeoutMilliseconds });
       await functions.stop();
       await gateway.close();
+      metrics.close();
       await Promise.all([sageMaker.close(), tables.stop()]);
       await broker?.stop();
       store.close();
