@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
 import { chooseAnswerType, writeAnswer } from './answer.ts';
 import { parseAttributes, type RequestAttributes } from './attributes.ts';
+import { Control, type EndpointHost } from './control.ts';
 import { checkName, type Endpoint } from './endpoints.ts';
 import { modelError, SageMakerError, validationError } from './errors.ts';
 import { ModelStore } from './model-store.ts';
@@ -26,6 +27,8 @@ export interface SageMakerRuntimeOptions {
   readonly snapshotInterval?: number;
   /** Account number in messages. Default 123456789012. */
   readonly accountId?: string;
+  /** Region in ARNs. Default: that of the environment, else us-east-1. */
+  readonly region?: string;
 }
 
 /** Options of {@link SageMakerRuntime.ensureStreamingEndpoint}; all have defaults. */
@@ -91,9 +94,12 @@ export function createSageMakerRuntime(options: SageMakerRuntimeOptions): SageMa
   return new Runtime(options);
 }
 
-class Runtime implements SageMakerRuntime {
+class Runtime implements SageMakerRuntime, EndpointHost {
   readonly service = 'sagemaker';
   private readonly endpoints = new Map<string, Endpoint>();
+  /** Endpoints whose model is being loaded. */
+  private readonly pending = new Set<string>();
+  private readonly control: Control;
   private readonly store: ModelStore;
   private readonly accountId: string;
   private readonly temporary: string | undefined;
@@ -110,6 +116,12 @@ class Runtime implements SageMakerRuntime {
     const directory = this.temporary ?? join(options.dataDirectory!, 'sagemaker', 'models');
     this.store = new ModelStore({ directory, memoryLimit: options.memoryLimit ?? 256 * 1024 * 1024 });
     this.accountId = options.accountId ?? '123456789012';
+    this.control = new Control(
+      this,
+      options.dataDirectory === undefined ? undefined : join(options.dataDirectory, 'sagemaker', 'control.json'),
+      this.accountId,
+      options.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
+    );
     this.timer = setInterval(() => {
       if (this.temporary === undefined) void this.store.save();
     }, options.snapshotInterval ?? 10_000);
@@ -118,7 +130,7 @@ class Runtime implements SageMakerRuntime {
 
   ensureStreamingEndpoint(name: string, options: StreamingEndpointOptions = {}): void {
     checkName('endpointName', name);
-    if (this.endpoints.has(name)) return;
+    if (this.endpoints.has(name) || this.pending.has(name)) return;
     const streaming: StreamingOptions = {
       featureDim: options.featureDim,
       shingleSize: options.shingleSize ?? 1,
@@ -139,7 +151,7 @@ class Runtime implements SageMakerRuntime {
 
   async handle(request: ApiRequest): Promise<ApiResponse | undefined> {
     const match = INVOCATIONS.exec(request.path);
-    if (!match || request.method !== 'POST') return undefined;
+    if (!match || request.method !== 'POST') return this.control.handle(request);
     this.invocations++;
     try {
       if (this.closing) throw new SageMakerError(503, 'ServiceUnavailable', 'The service is shutting down.');
@@ -152,6 +164,25 @@ class Runtime implements SageMakerRuntime {
         return validationError('The name of the endpoint is not percent-encoded text.').toResponse();
       throw error;
     }
+  }
+
+  put(endpoint: Endpoint): void {
+    this.pending.delete(endpoint.name);
+    const before = this.endpoints.get(endpoint.name);
+    this.endpoints.set(endpoint.name, endpoint);
+    if (before?.model.kind === 'trained') before.model.forest.dispose();
+  }
+
+  setPending(name: string): void {
+    this.pending.add(name);
+  }
+
+  async remove(name: string, forget: boolean): Promise<void> {
+    this.pending.delete(name);
+    const endpoint = this.endpoints.get(name);
+    this.endpoints.delete(name);
+    if (endpoint?.model.kind === 'trained') endpoint.model.forest.dispose();
+    if (forget) await this.store.remove(name);
   }
 
   save(): Promise<void> {
@@ -173,6 +204,7 @@ class Runtime implements SageMakerRuntime {
   async close(): Promise<void> {
     this.closing = true;
     clearInterval(this.timer);
+    await this.control.close();
     if (this.temporary !== undefined) {
       rmSync(this.temporary, { recursive: true, force: true });
       return;
@@ -195,6 +227,9 @@ class Runtime implements SageMakerRuntime {
       }
     }
     const endpoint = this.endpoints.get(name);
+    if (!endpoint && this.pending.has(name)) {
+      throw new SageMakerError(429, 'ModelNotReadyException', `The model of endpoint ${name} is being loaded.`);
+    }
     if (!endpoint) throw validationError(`Endpoint ${name} of account ${this.accountId} not found.`);
     const variant = headers['x-amzn-sagemaker-target-variant'];
     if (variant !== undefined && variant !== endpoint.variant) {
@@ -219,7 +254,7 @@ class Runtime implements SageMakerRuntime {
     const scores: number[] = [];
     const notes: string[] = [];
     if (endpoint.model.kind === 'trained') {
-      for (const row of payload.rows) scores.push(endpoint.model.forest.score(row));
+      for (const score of endpoint.model.forest.scoreBatch(payload.rows)) scores.push(score);
     } else {
       const attributes = parseAttributes(headers['x-amzn-sagemaker-custom-attributes']);
       const identify = identifier(attributes, headers['x-amzn-sagemaker-inference-id'], payload);
