@@ -20,7 +20,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   dev: { summary: 'deploy and follow edits' },
   logs: { summary: "read a function's log" },
   mappings: { summary: 'list, show, skip or park in event source mappings' },
-  filter: { summary: 'try a filter pattern on a file or a topic' },
+  filter: {
+    summary: 'try a filter pattern on a file or a topic',
+    load: () => import('./commands/filter.ts'),
+  },
   check: { summary: 'walk the way to a Kafka cluster hop by hop' },
   anomaly: { summary: 'score a file of measurements' },
   broker: { summary: 'a Kafka broker for development' },
