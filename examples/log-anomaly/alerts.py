@@ -12,36 +12,115 @@ from datetime import datetime, timedelta, timezone
 KEPT_ALERTS = 100
 # How long a channel may take.
 SEND_TIMEOUT_SECONDS = 3
-# Offsets of one partition that count as neighbours however far apart their times are.
-NEIGHBOURING_OFFSETS = 5
+# Groups that are remembered for a topic: partitions that lag behind still find theirs.
+KEPT_GROUPS = 20
+# How often a change of the groups that another environment crossed is tried.
+GROUP_ATTEMPTS = 5
 
 
-def alert_sender(environment):
-    """The function that alerts on the anomalies of a batch.
+def alert_sender(environment, dynamodb):
+    """The function that alerts on the anomalies of a batch, given a DynamoDB client for the groups.
 
-    Its memory of the running group lives as long as the execution environment. A channel that is down does not hold up
-    the records: the alert is logged, kept, and sent with a later batch.
+    A channel that is down does not hold up the records: the alert is logged, kept, and sent with a later batch.
     """
-    seconds = _seconds(environment, "ALERT_GROUP_SECONDS", "900")
+    gap = 1_000 * _seconds(environment, "ALERT_GROUP_SECONDS", "900")
     # How long a channel is left alone after it failed.
     pause = _seconds(environment, "ALERT_RETRY_SECONDS", "10")
     channels = _alert_channels(environment)
     for channel in channels:
         channel.pause = pause
     workers = ThreadPoolExecutor(len(channels)) if channels else None
-    groups = {}
+    update_groups = _group_store(environment.get("ALERT_TABLE"), dynamodb)
 
     def send_alerts(anomalies):
-        for alert in _group_anomalies(anomalies, groups, seconds * 1_000):
-            print(json.dumps({"level": "WARN", "message": "anomaly", **alert}, ensure_ascii=False))
-            for channel in channels:
-                if len(channel.unsent) < KEPT_ALERTS:
-                    channel.unsent.append(alert)
+        for topic in dict.fromkeys(anomaly["topic"] for anomaly in anomalies):
+            of_topic = [anomaly for anomaly in anomalies if anomaly["topic"] == topic]
+            for alert in update_groups(topic, lambda groups: _group_anomalies(of_topic, groups, gap)):
+                print(json.dumps({"level": "WARN", "message": "anomaly", **alert}, ensure_ascii=False))
+                for channel in channels:
+                    if len(channel.unsent) < KEPT_ALERTS:
+                        channel.unsent.append(alert)
         if workers:
             for _ in workers.map(_Channel.drain, channels):
                 pass
 
     return send_alerts
+
+
+def _group_anomalies(anomalies, groups, gap):
+    """Joins anomalies of a topic with its recent groups, which it changes.
+
+    An anomaly within `gap` milliseconds of a group's times belongs to it. Answers the alerts on the groups that records
+    of this batch opened (a batch that comes again alerts again, because nobody knows how far the first time got), and
+    whether the groups changed.
+    """
+    alerts = {}
+    before = [dict(group) for group in groups]
+    for anomaly in sorted(anomalies, key=lambda each: each["time"]):
+        moment = anomaly["time"]
+        anomaly_id = f"{anomaly['topic']}-{anomaly['partition']}-{anomaly['offset']}"
+        group = next((each for each in groups if each["from"] - gap <= moment <= each["to"] + gap), None)
+        if group is None:
+            group = {"id": anomaly_id, "from": moment, "to": moment}
+            groups.append(group)
+            if len(groups) > KEPT_GROUPS:
+                groups.pop(0)
+        if group["id"] == anomaly_id:
+            alerts[anomaly_id] = {"id": anomaly_id, "anomalies": 0, **anomaly}
+        group["from"] = min(group["from"], moment)
+        group["to"] = max(group["to"], moment)
+        alert = alerts.get(group["id"])
+        if alert:
+            # An alert shows the strongest anomaly that its batch has of the group.
+            if anomaly["score"] > alert["score"]:
+                alert.update(anomaly)
+            alert["anomalies"] += 1
+    shown = [{"summary": _summary(alert), **alert, "time": _iso(alert["time"])} for alert in alerts.values()]
+    # A group that grew a little is not worth a write: half a gap may be missing from what others see.
+    is_changed = len(before) != len(groups) or any(
+        old["id"] != new["id"] or old["from"] - new["from"] > gap / 2 or new["to"] - old["to"] > gap / 2
+        for old, new in zip(before, groups)
+    )
+    return shown, is_changed
+
+
+def _group_store(table_name, dynamodb):
+    """Keeps the recent groups of each topic.
+
+    They are in the table, which all execution environments share, or without one in this environment. Two that change
+    the groups at once are told apart by a version; the second reads them again. When the table fails, this environment
+    goes on with what it knows: better an alert twice than a batch held up.
+    """
+    known = {}
+
+    def update_groups(topic, update):
+        attempt = 0
+        while table_name:
+            attempt += 1
+            try:
+                item = dynamodb.get_item(TableName=table_name, Key={"id": topic}, ConsistentRead=True).get("Item", {})
+                groups = json.loads(item.get("groups", "[]"))
+                version = int(item.get("version", 0))
+                alerts, is_changed = update(groups)
+                if is_changed:
+                    dynamodb.put_item(
+                        TableName=table_name,
+                        Item={"id": topic, "groups": json.dumps(groups), "version": version + 1},
+                        ConditionExpression="attribute_not_exists(id) OR version = :version",
+                        ExpressionAttributeValues={":version": version},
+                    )
+                known[topic] = groups
+                return alerts
+            except Exception as error:  # Whatever it fails with, the records are stored and the alert can still go out.
+                response = getattr(error, "response", {})
+                is_crossed = response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"
+                if is_crossed and attempt < GROUP_ATTEMPTS:
+                    continue
+                print(json.dumps({"level": "ERROR", "message": f"the alert table: {error}"}))
+                break
+        return update(known.setdefault(topic, []))[0]
+
+    return update_groups
 
 
 def _seconds(environment, name, fallback):
@@ -77,42 +156,6 @@ class _Channel:
                 print(json.dumps({"level": "ERROR", "message": message}))
                 self.paused_until = time.monotonic() + self.pause
                 return
-
-
-def _group_anomalies(anomalies, groups, gap):
-    """One alert for each group that begins in this batch.
-
-    An anomaly belongs to the running group of its topic when its time is within `gap` milliseconds of the group's, or
-    its offset close behind the last one of its partition.
-    """
-    alerts = []
-    for anomaly in sorted(anomalies, key=lambda each: each["time"]):
-        partition, offset, moment = anomaly["partition"], anomaly["offset"], anomaly["time"]
-        group = groups.get(anomaly["topic"])
-        is_near = group is not None and group["from"] - gap <= moment <= group["to"] + gap
-        last = group["offsets"].get(partition) if group else None
-        if not is_near and not (last is not None and abs(offset - last) <= NEIGHBOURING_OFFSETS):
-            alert_id = f"{anomaly['topic']}-{partition}-{offset}"
-            # Environments know nothing of each other. Alerts on one incident mostly get the same name of their group from
-            # its time, so that a receiver (PagerDuty's dedup_key) can join them.
-            group_name = f"{anomaly['topic']}-{int(moment // gap)}" if gap > 0 else alert_id
-            group = {
-                "from": moment,
-                "to": moment,
-                "offsets": group["offsets"] if group else {},
-                "alert": {"id": alert_id, "group": group_name, "anomalies": 0, **anomaly},
-            }
-            groups[anomaly["topic"]] = group
-            alerts.append(group["alert"])
-        group["from"] = min(group["from"], moment)
-        group["to"] = max(group["to"], moment)
-        group["offsets"][partition] = offset
-        # Only alerts that are not sent yet, those of this batch, still show the strongest of their group.
-        alert = group["alert"]
-        if anomaly["score"] > alert["score"]:
-            alert.update(anomaly)
-        alert["anomalies"] += 1
-    return [{"summary": _summary(alert), **alert, "time": _iso(alert["time"])} for alert in alerts]
 
 
 def _iso(milliseconds):
@@ -175,7 +218,7 @@ def _pager_duty_event(alert, routing_key):
     return {
         "routing_key": routing_key,
         "event_action": "trigger",
-        "dedup_key": alert["group"],
+        "dedup_key": alert["id"],
         "payload": {
             "summary": alert["summary"][:1_024],
             "source": alert["source"],

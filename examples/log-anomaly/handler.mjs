@@ -19,12 +19,12 @@ if (!tableName) throw new Error('TABLE_NAME must name the DynamoDB table');
 const endpointName = process.env.ENDPOINT_NAME || 'rcf-anomaly-endpoint';
 const threshold = number('ANOMALY_THRESHOLD', 3);
 const features = parseFeatures(process.env.ANOMALY_FEATURES || 'responseTimeMs,status,bytes');
-const sendAlerts = alertSender(process.env);
 
 // A peer that is down shall fail the invocation well before the function's own timeout.
 const requestHandler = { connectionTimeout: 2_000, requestTimeout: 15_000 };
 const model = new SageMakerRuntimeClient({ requestHandler });
 const dynamodb = new DynamoDBClient({ requestHandler });
+const sendAlerts = alertSender(process.env, dynamodb);
 
 /** Limits of the services, with room to spare: an item has 400 KB, a header 1,024 characters. */
 const MAXIMUM_RECORD_BYTES = 300 * 1024;
@@ -74,13 +74,15 @@ function read({ topic, partition, offset, timestamp, value }) {
   if (typeof log.source === 'string' && log.source) record.source = [...log.source].slice(0, 256).join('');
   record.time = eventTime(log.timestamp) ?? timestamp;
   const values = [];
+  const named = {};
   for (const { name, path, weight } of features) {
     const raw = path.reduce((object, field) => (Object.hasOwn(Object(object), field) ? object[field] : undefined), log);
     if (typeof raw !== 'number') return { ...record, problem: `${name} is not a number` };
     if (!(Math.abs(raw * weight) <= MAXIMUM_VALUE)) return { ...record, problem: `${name} is out of range` };
     values.push(raw * weight);
+    named[name] = raw;
   }
-  return { ...record, values };
+  return { ...record, values, named };
 }
 
 /** The record's own time, in milliseconds: ISO 8601 with a time zone, or milliseconds since the epoch. */
@@ -178,9 +180,6 @@ async function write(items) {
   throw new Error(`DynamoDB left ${requests.length} items unprocessed after ${WRITE_ATTEMPTS} attempts`);
 }
 
-function toAnomaly({ topic, partition, offset, source, time, score, values, text }) {
-  const named = Object.fromEntries(
-    features.map(({ name, weight }, i) => [name, Number((values[i] / weight).toPrecision(12))]),
-  );
+function toAnomaly({ topic, partition, offset, source, time, score, named, text }) {
   return { topic, partition, offset, source, time, score, threshold, features: named, record: text.slice(0, 1_000) };
 }

@@ -56,7 +56,6 @@ if not TABLE_NAME:
 ENDPOINT_NAME = os.environ.get("ENDPOINT_NAME") or "rcf-anomaly-endpoint"
 THRESHOLD = _number("ANOMALY_THRESHOLD", "3")
 FEATURES = _parse_features(os.environ.get("ANOMALY_FEATURES") or "responseTimeMs,status,bytes")
-send_alerts = alert_sender(os.environ)
 
 # Limits of the services, with room to spare: an item has 400 KB, a header 1,024 characters.
 MAXIMUM_RECORD_BYTES = 300 * 1024
@@ -77,6 +76,7 @@ model = boto3.client("sagemaker-runtime", config=_config)
 # The resource's client takes plain Python values, Decimal for numbers, and may be shared by threads.
 dynamodb = boto3.resource("dynamodb", config=_config).meta.client
 writers = ThreadPoolExecutor(PARALLEL_WRITES)
+send_alerts = alert_sender(os.environ, dynamodb)
 
 
 def handler(event, context):
@@ -122,6 +122,7 @@ def _read(event_record):
     event_time = _event_time(log.get("timestamp"))
     record["time"] = record["timestamp"] if event_time is None else event_time
     values = []
+    named = {}
     for name, path, weight in FEATURES:
         raw = log
         for field in path:
@@ -135,7 +136,8 @@ def _read(event_record):
         if not abs(value) <= MAXIMUM_VALUE:
             return {**record, "problem": f"{name} is out of range"}
         values.append(value)
-    return {**record, "values": values}
+        named[name] = raw
+    return {**record, "values": values, "named": named}
 
 
 _ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|([+-])(\d\d):(\d\d))")
@@ -244,12 +246,11 @@ def _write(items):
 
 
 def _to_anomaly(record):
-    values = {name: float(f"{value / weight:.12g}") for (name, _, weight), value in zip(FEATURES, record["values"])}
     anomaly = {name: record[name] for name in ("topic", "partition", "offset", "source", "time")}
     return {
         **anomaly,
         "score": float(record["score"]),
         "threshold": THRESHOLD,
-        "features": values,
+        "features": record["named"],
         "record": record["text"][:1_000],
     }

@@ -158,10 +158,9 @@ async function listen(answer: (seen: Seen) => Promise<{ status: number; body: st
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString();
     const { status, body: text } = await answer({ path: request.url ?? '', headers: request.headers, body });
-    response.writeHead(status, {
-      'content-type': 'application/json',
-      'x-amzn-errortype': status === 200 ? '' : 'ServiceUnavailable',
-    });
+    response.setHeader('content-type', 'application/json');
+    if (status >= 500) response.setHeader('x-amzn-errortype', 'ServiceUnavailable');
+    response.writeHead(status);
     response.end(text);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -192,8 +191,9 @@ for (const language of ['JavaScript', 'Python'] as const) {
       // In front of the table: DynamoDB may give back a part of a batch, and may be down.
       tableDoor = await listen(async ({ headers, body }) => {
         if (tableIsDown) return { status: 503, body: '{}' };
+        const isBatch = String(headers['x-amz-target']).endsWith('BatchWriteItem');
         const sent = JSON.parse(body) as { RequestItems: Record<string, unknown[]> };
-        const [name, items] = Object.entries(sent.RequestItems)[0]!;
+        const [name, items] = isBatch ? Object.entries(sent.RequestItems)[0]! : ['', []];
         const kept = unprocessed > 0 ? items.slice(0, items.length >> 1) : items;
         const left = items.slice(kept.length);
         unprocessed -= 1;
@@ -205,7 +205,7 @@ for (const language of ['JavaScript', 'Python'] as const) {
               String(headers[header]),
             ]),
           ),
-          body: JSON.stringify({ RequestItems: { [name]: kept } }),
+          body: isBatch ? JSON.stringify({ RequestItems: { [name]: kept } }) : body,
         });
         const text = await response.text();
         if (!response.ok || left.length === 0) return { status: response.status, body: text };
@@ -238,19 +238,21 @@ for (const language of ['JavaScript', 'Python'] as const) {
       requests.length = alerts.length = unprocessed = 0;
       modelIsDown = tableIsDown = false;
       webhookStatus = 200;
-      await dynamodb.send(new DeleteTableCommand({ TableName: 'ScoredLogs' })).catch(() => {});
-      await waitUntilTableNotExists(
-        { client: dynamodb, maxWaitTime: 5, minDelay: 0.01, maxDelay: 0.05 },
-        { TableName: 'ScoredLogs' },
-      );
-      await dynamodb.send(
-        new CreateTableCommand({
-          TableName: 'ScoredLogs',
-          BillingMode: 'PAY_PER_REQUEST',
-          AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-          KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-        }),
-      );
+      for (const TableName of ['ScoredLogs', 'AlertGroups']) {
+        await dynamodb.send(new DeleteTableCommand({ TableName })).catch(() => {});
+        await waitUntilTableNotExists(
+          { client: dynamodb, maxWaitTime: 5, minDelay: 0.01, maxDelay: 0.05 },
+          { TableName },
+        );
+        await dynamodb.send(
+          new CreateTableCommand({
+            TableName,
+            BillingMode: 'PAY_PER_REQUEST',
+            AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
+            KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
+          }),
+        );
+      }
     });
 
     after(() => {
@@ -436,6 +438,39 @@ for (const language of ['JavaScript', 'Python'] as const) {
       await eventually(() => instance.log.filter((line) => JSON.parse(line).message === 'anomaly').length === 2);
     });
 
+    test('environments that share the table of groups make one alert of an incident, also at the same time', async () => {
+      const environments = [0, 1, 2].map(() => start({ ...webhookUrl(), ALERT_TABLE: 'AlertGroups' }));
+      const invokeAll = (minute: number): Promise<unknown> =>
+        Promise.all(
+          environments.map((instance, partition) =>
+            instance.invoke(event(record(minute, log(4_000, { timestamp: at(minute) }), partition))),
+          ),
+        );
+      for (const minute of [0, 12, 24, 36]) await invokeAll(minute);
+      assert.equal(alerts.length, 1, 'steps of 12 minutes are one group');
+      await invokeAll(59);
+      // A partition that lags behind still finds the group of the first incident.
+      await environments[1]!.invoke(event(record(70, log(4_000, { timestamp: at(20) }), 1)));
+      assert.equal(alerts.length, 2);
+    });
+
+    test('a batch that comes again alerts again, under the same id', async () => {
+      const again = event(record(1, log(4_000)), record(2, log(5_000)));
+      for (let i = 0; i < 2; i += 1) await start({ ...webhookUrl(), ALERT_TABLE: 'AlertGroups' }).invoke(again);
+      assert.deepEqual(
+        alerts.map(({ id }) => id),
+        ['app-logs-0-1', 'app-logs-0-1'],
+      );
+    });
+
+    test('without its table of groups it still alerts, and says what is wrong', async () => {
+      const instance = start({ ...webhookUrl(), ALERT_TABLE: 'Missing' });
+      await instance.invoke(event(record(1, log(4_000))));
+      await instance.invoke(event(record(2, log(4_000))));
+      assert.equal(alerts.length, 1);
+      await eventually(() => instance.log.some((line) => JSON.parse(line).message.startsWith('the alert table: ')));
+    });
+
     test('PagerDuty gets an event of its version 2', async () => {
       await start({ ...webhookUrl(), ALERT_FORMAT: 'pagerduty', PAGERDUTY_ROUTING_KEY: 'key' }).invoke(
         event(record(1, log(4_000))),
@@ -444,7 +479,7 @@ for (const language of ['JavaScript', 'Python'] as const) {
       assert.deepEqual(rest, {
         routing_key: 'key',
         event_action: 'trigger',
-        dedup_key: `app-logs-${1_772_409_600 / 900}`,
+        dedup_key: 'app-logs-0-1',
       });
       assert.deepEqual(
         [payload['severity'], payload['source'], payload['component'], payload['timestamp']],
