@@ -31,6 +31,12 @@ export interface ClusterResolverOptions {
   readonly bootstrapBrokers?: (clusterArn: string) => Promise<GetBootstrapBrokersCommandOutput>;
 }
 
+export interface ClusterResolver {
+  readonly configurationOf: (definition: MappingDefinition) => Promise<ClusterConfiguration>;
+  /** What the supervisor asks for; nothing is connected yet. */
+  readonly clusterOf: (definition: MappingDefinition) => Promise<KafkaCluster>;
+}
+
 type Target = { readonly kind: 'aws' } | { readonly kind: 'known'; readonly configuration: ClusterConfiguration };
 
 /**
@@ -38,9 +44,7 @@ type Target = { readonly kind: 'aws' } | { readonly kind: 'known'; readonly conf
  *
  * @throws HeadraceError CONFIGURATION, INPUT_UNREADABLE for what is wrong with the options themselves
  */
-export function createClusterResolver(
-  options: ClusterResolverOptions,
-): (definition: MappingDefinition) => Promise<KafkaCluster> {
+export function createClusterResolver(options: ClusterResolverOptions): ClusterResolver {
   const targets = readTargets(options);
   const own: ClusterConfiguration =
     options.kafkaConfigFile === undefined
@@ -114,7 +118,10 @@ export function createClusterResolver(
     return { bootstrapServers: servers, ...(chosen.listener === 'tls' ? { tls: {} } : {}) };
   };
 
-  return async (definition) => createKafkaCluster(await configurationOf(definition));
+  return {
+    configurationOf,
+    clusterOf: async (definition) => createKafkaCluster(await configurationOf(definition)),
+  };
 }
 
 /** Spec ESM 13.3: strongest first: mTLS and SCRAM where a secret was given, IAM, TLS, plaintext; no falling back. */

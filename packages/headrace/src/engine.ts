@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
 import { systemClock } from './clock.ts';
 import { createClusterResolver } from './clusters.ts';
+import { createDestinations } from './destinations/index.ts';
 import { createDynamoDbApi } from './dynamodb/api.ts';
 import { compileEngineOptions, type EngineConfiguration, type EngineOptions } from './engine-options.ts';
 import type { FunctionEngine } from './functions/definition.ts';
@@ -99,9 +100,12 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       >),
     }),
   });
+  const destinations = createDestinations({ clusterConfiguration: clusters.configurationOf });
+  undo.push(() => destinations.close());
   const mappings = createMappingSupervisor({
     store: store.mappings,
-    clusters,
+    clusters: clusters.clusterOf,
+    destinations,
     invoke: functions.invoke,
     clock: systemClock,
     random: Math.random,
@@ -171,6 +175,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     async stop() {
       // What is in flight still calls model and table, so the mappings end first and the door closes late.
       const committed = await mappings.stop({ drainTimeoutMilliseconds: configuration.drainTimeoutMilliseconds });
+      await destinations.close();
       await functions.stop();
       await gateway.close();
       metrics.close();

@@ -125,6 +125,12 @@ export const errorCatalogue = {
     retryable: false,
   },
 
+  DESTINATION: {
+    cause: 'An on-failure destination does not take what it is given.',
+    cure: 'Check that it exists, the permissions and AWS_ENDPOINT_URL_…; the records wait, none is lost.',
+    retryable: true,
+  },
+
   // Functions
   FUNCTION_UNAVAILABLE: {
     cause: 'No execution environment could be had for the function.',

@@ -33,7 +33,7 @@ async function serversOf(
   options: Partial<ClusterResolverOptions>,
   source: Partial<MappingDefinition>,
 ): Promise<string> {
-  const cluster = await createClusterResolver({ ...base, ...options })(definition(source));
+  const cluster = await createClusterResolver({ ...base, ...options }).clusterOf(definition(source));
   await cluster.close();
   return (cluster.bootstrapServers ?? []).join(',');
 }
@@ -99,7 +99,7 @@ describe('which Kafka a mapping reads', () => {
         return { $metadata: {}, BootstrapBrokerString: 'plain:9092' };
       },
     });
-    const cluster = await resolve(definition({ eventSourceArn: arn }));
+    const cluster = await resolve.clusterOf(definition({ eventSourceArn: arn }));
     await cluster.close();
     assert.deepEqual(cluster.bootstrapServers, ['plain:9092']);
     assert.deepEqual(asked, [arn]);

@@ -30,6 +30,8 @@ export class Observer {
   readonly #stored = new Map<number, Uint8Array>();
   #latencies = new Float64Array(4096);
   #latencyCount = 0;
+  #earlyCount = 0;
+  #firstStoredAt = Number.NaN;
   #highest = 0;
 
   /** Records of which storing was seen, each once. */
@@ -59,9 +61,13 @@ export class Observer {
     return highest;
   }
 
-  /** Milliseconds from produce to stored, a record each; a copy. */
+  /**
+   * Milliseconds from produce to stored; a copy. Of the records that were sent once the first one was stored: those before
+   * waited for the function's first start, which `firstScoredAt` tells. Of all, when they are fewer than a hundred.
+   */
   latencies(): Float64Array {
-    return this.#latencies.slice(0, this.#latencyCount);
+    const start = this.#latencyCount - this.#earlyCount >= 100 ? this.#earlyCount : 0;
+    return this.#latencies.slice(start, this.#latencyCount);
   }
 
   #see(invocation: MappingInvocation): void {
@@ -73,6 +79,7 @@ export class Observer {
     }
     const now = performance.now();
     this.lastStoredAt = now;
+    if (Number.isNaN(this.#firstStoredAt)) this.#firstStoredAt = now;
     const answer = readAnswer(invocation.outcome.payload);
     if (answer.highestScore !== undefined) {
       this.#highest = Math.max(this.#highest, answer.highestScore);
@@ -82,7 +89,7 @@ export class Observer {
       for (let offset = firstOffset; offset <= lastOffset; offset += 1) {
         if (!this.#mark(partition, offset)) continue;
         const sentAt = this.#times.get(partition, offset);
-        if (!Number.isNaN(sentAt)) this.#addLatency(now - sentAt);
+        if (!Number.isNaN(sentAt)) this.#addLatency(now - sentAt, sentAt >= this.#firstStoredAt);
       }
     }
   }
@@ -102,13 +109,19 @@ export class Observer {
     return true;
   }
 
-  #addLatency(milliseconds: number): void {
+  /** Latencies of records that were sent before the first was stored stand at the front. */
+  #addLatency(milliseconds: number, isSteady: boolean): void {
     if (this.#latencyCount === this.#latencies.length) {
       const larger = new Float64Array(this.#latencies.length * 2);
       larger.set(this.#latencies);
       this.#latencies = larger;
     }
-    this.#latencies[this.#latencyCount] = milliseconds;
+    if (isSteady) this.#latencies[this.#latencyCount] = milliseconds;
+    else {
+      this.#latencies[this.#latencyCount] = this.#latencies[this.#earlyCount]!;
+      this.#latencies[this.#earlyCount] = milliseconds;
+      this.#earlyCount += 1;
+    }
     this.#latencyCount += 1;
   }
 }

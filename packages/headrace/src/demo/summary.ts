@@ -16,7 +16,7 @@ export interface DemoSummary {
   /** From the start of the process to the storing of the first record whose score is above 0; null: none was. */
   readonly firstScoredMs: number | null;
   readonly recordsPerSecond: number;
-  /** From the producer's send to the invocation's success, which follows DynamoDB's answer. */
+  /** From the producer's send to the invocation's success, which follows DynamoDB's answer; see `Observer.latencies`. */
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null };
   readonly threshold: number;
   /** Records whose score is over the threshold. */
