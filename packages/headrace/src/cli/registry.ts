@@ -25,7 +25,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: () => import('./commands/filter.ts'),
   },
   check: { summary: 'walk the way to a Kafka cluster hop by hop' },
-  anomaly: { summary: 'score a file of measurements' },
+  anomaly: { summary: 'score a file of measurements', load: () => import('./commands/anomaly.ts') },
   broker: { summary: 'a Kafka broker for development' },
   backup: { summary: 'copy the data directory while it is in use' },
 };
