@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { registerConfigs } from './apis/configs.ts';
+import { registerConsumerGroups } from './apis/consumer-groups.ts';
 import { registerFetch } from './apis/fetch.ts';
 import { registerGroupOffsets } from './apis/group-offsets.ts';
 import { registerGroups } from './apis/groups.ts';
@@ -16,7 +17,7 @@ import { Cluster, type Node } from './cluster/cluster.ts';
 import { Control } from './control.ts';
 import { Faults } from './faults/faults.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
-import { type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
+import { type BrokerConfigName, type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
 import { Connection } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
@@ -132,10 +133,14 @@ class RunningBroker implements Broker {
     registerVersions(registry);
     registerMetadata(registry, { cluster, authorizer, faults });
     registerTopics(registry, { cluster, authorizer });
+    const groupConfigs = new Map<string, Map<string, string>>();
+    /** A group's own setting, else the broker's. */
+    const groupSetting = (group: string, name: string, fallback: BrokerConfigName): number =>
+      Number(groupConfigs.get(group)?.get(name) ?? settings.number(fallback));
     registerConfigs(registry, {
       cluster,
       authorizer,
-      groupConfigs: new Map(),
+      groupConfigs,
       brokerConfigs: settings.values,
       groupConfigChanged: () => undefined,
     });
@@ -150,6 +155,20 @@ class RunningBroker implements Broker {
     registerOffsets(registry, { cluster, authorizer, faults });
     registerGroups(registry, { groups, authorizer });
     registerGroupOffsets(registry, { groups, cluster, authorizer, faults });
+    registerConsumerGroups(registry, {
+      groups,
+      cluster,
+      authorizer,
+      consumerGroups: {
+        clock,
+        cluster,
+        maximumSize: settings.number('group.consumer.max.size'),
+        heartbeatIntervalMs: (group) =>
+          groupSetting(group, 'consumer.heartbeat.interval.ms', 'group.consumer.heartbeat.interval.ms'),
+        sessionTimeoutMs: (group) =>
+          groupSetting(group, 'consumer.session.timeout.ms', 'group.consumer.session.timeout.ms'),
+      },
+    });
     registerTransactions(registry, { cluster, groups, transactions, authorizer, faults });
     this.#dispatcher = new Dispatcher(registry, faults.intercept);
   }

@@ -3,6 +3,7 @@ import type { Cluster, Node } from '../cluster/cluster.ts';
 import type { Partition } from '../cluster/topic.ts';
 import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { GroupCoordinator } from '../groups/coordinator.ts';
+import { matchingNames } from '../groups/pattern.ts';
 import { ErrorCode, RequestError } from '../protocol/errors.ts';
 import { addOffsetsToTxn } from '../protocol/messages/add-offsets-to-txn.ts';
 import { type AddPartitionsToTxnTopic, addPartitionsToTxn } from '../protocol/messages/add-partitions-to-txn.ts';
@@ -168,10 +169,9 @@ export function registerTransactions(registry: Registry, services: TransactionSe
     const now = groups.options.clock.now();
     const { stateFilters, producerIdFilters, durationFilter, transactionalIdPattern } = request;
     const known = ['Empty', 'Ongoing', 'PrepareCommit', 'PrepareAbort', 'CompleteCommit', 'CompleteAbort'];
-    let pattern: RegExp | undefined;
-    try {
-      if (transactionalIdPattern) pattern = new RegExp(`^(?:${transactionalIdPattern})$`);
-    } catch {
+    const ids = [...transactions.transactions.keys()];
+    const matching = transactionalIdPattern ? matchingNames(transactionalIdPattern, ids) : ids;
+    if (!matching) {
       return { errorCode: ErrorCode.INVALID_REGULAR_EXPRESSION, unknownStateFilters: [], transactionStates: [] };
     }
     const listed = [...transactions.transactions.values()].filter(
@@ -180,7 +180,7 @@ export function registerTransactions(registry: Registry, services: TransactionSe
         (stateFilters.length === 0 || stateFilters.includes(state)) &&
         (producerIdFilters.length === 0 || producerIdFilters.includes(producerId)) &&
         (durationFilter < 0 || (startedAt >= 0 && now - startedAt > durationFilter)) &&
-        (pattern === undefined || pattern.test(id)),
+        matching.includes(id),
     );
     return {
       errorCode: 0,

@@ -3,12 +3,13 @@ import { after, before, describe, test } from 'node:test';
 import { type Kafka, needs, startKafka } from '@headrace/testing';
 import { type Broker, type RequestMessage, startBroker } from '../../src/index.ts';
 import type { Case, Target } from './case.ts';
+import { consumerGroupCases } from './consumer-group-cases.ts';
 import { groupCases } from './group-cases.ts';
 import { logCases } from './log-cases.ts';
 import { topicCases } from './topic-cases.ts';
 import { transactionCases } from './transaction-cases.ts';
 
-const cases: Case[] = [...logCases, ...topicCases, ...groupCases, ...transactionCases];
+const cases: Case[] = [...logCases, ...topicCases, ...groupCases, ...transactionCases, ...consumerGroupCases];
 const withoutJava = needs('java', 'maven');
 
 /** Versions by API that the suite's clients used on the dev broker. */

@@ -1,0 +1,29 @@
+import type { Partitions } from './assignors.ts';
+
+/** One member of a KIP-848 group. Owned by its group. */
+export class ConsumerMember {
+  readonly id: string;
+  readonly instanceId: string | null;
+  clientId = '';
+  clientHost = '';
+  rackId: string | null = null;
+  epoch = 0;
+  previousEpoch = -1;
+  rebalanceTimeoutMs = 300_000;
+  topicNames: string[] = [];
+  topicPattern = '';
+  serverAssignor: string | null = null;
+  /** What it may read now. */
+  assigned: Partitions = new Map();
+  /** What it was told to give up and has not yet. */
+  revoking: Partitions = new Map();
+  /** Everything that was meant for it is with it. */
+  isStable = false;
+  sessionTimer: unknown;
+  rebalanceTimer: unknown;
+
+  constructor(id: string, instanceId: string | null) {
+    this.id = id;
+    this.instanceId = instanceId;
+  }
+}
