@@ -71,7 +71,8 @@ function read({ topic, partition, offset, timestamp, value }) {
   if (log === null || typeof log !== 'object' || Array.isArray(log)) {
     return { ...record, problem: 'the value is not a JSON object' };
   }
-  if (typeof log.source === 'string' && log.source) record.source = [...log.source].slice(0, 256).join('');
+  if (typeof log.source === 'string' && log.source)
+    record.source = [...log.source.toWellFormed()].slice(0, 256).join('');
   record.time = eventTime(log.timestamp) ?? timestamp;
   const values = [];
   const named = {};

@@ -118,7 +118,7 @@ def _read(event_record):
         return {**record, "problem": "the value is not a JSON object"}
     source = log.get("source")
     if isinstance(source, str) and source:
-        record["source"] = source[:256].encode("utf-8", "replace").decode("utf-8")
+        record["source"] = source.encode("utf-16", "surrogatepass").decode("utf-16", "replace")[:256]
     event_time = _event_time(log.get("timestamp"))
     record["time"] = record["timestamp"] if event_time is None else event_time
     values = []

@@ -382,6 +382,13 @@ for (const language of ['JavaScript', 'Python'] as const) {
       ]);
     });
 
+    test('takes half a character in a name for one that it does not know', async () => {
+      const source = '{"source":"a\\ud800b","responseTimeMs":5000,"status":200,"bytes":1}';
+      await start({ ALERT_TABLE: 'AlertGroups' }).invoke(event(record(1, source)));
+      const [item] = await items();
+      assert.deepEqual([item!['source']!.S, item!['record']!.S], ['a\ufffdb', source]);
+    });
+
     test('cuts a record that is larger than an item may be, and stores the rest of the batch', async () => {
       await start().invoke(event(record(1, log(1, { text: 'x'.repeat(900_000) })), record(2, log(2))));
       const [large, small] = await items();
