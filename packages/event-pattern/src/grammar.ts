@@ -161,6 +161,10 @@ function extendByMember(
     reading.fail('E_OR_RESERVED', message, memberPlace, { position });
   }
   const memberPath = path === undefined ? name : `${path}.${name}`;
+  if (name.includes('.') && memberPath.split('.').length > reading.limits.maximumDepth) {
+    const message = `a path has more than ${reading.limits.maximumDepth} names`;
+    reading.fail('E_TOO_DEEP', message, '', { position });
+  }
   if (value.kind === 'object') return extend(reading, alternatives, value, memberPath, memberPlace, inBranch);
   if (value.kind !== 'array') {
     const text = sourceOf(value);

@@ -3,7 +3,13 @@
 export { type InvalidEventCode, InvalidEventError, type InvalidPatternCode, InvalidPatternError } from './errors.ts';
 export type { ExplainedClause, Explanation } from './explain.ts';
 export type { Alternative } from './grammar.ts';
-export { maximumEventBytes, maximumEventDepth, maximumSearchSteps, type PatternLimits } from './limits.ts';
+export {
+  maximumEventBytes,
+  maximumEventDepth,
+  maximumSearchSteps,
+  maximumSetAlternatives,
+  type PatternLimits,
+} from './limits.ts';
 export {
   compileAlternatives,
   compilePattern,

@@ -64,9 +64,9 @@ export class LargeRun implements Run {
     this.seenIn = new Int32Array(tree.nodes);
     this.countedIn = new Int32Array(tree.alternatives.length);
     this.missing = new Int32Array(tree.alternatives.length);
-    this.matchedIn = new Int32Array(tree.patternBits.length);
+    this.matchedIn = new Int32Array(tree.firstAlternative.length);
     this.all = new Int32Array(tree.words);
-    for (const bits of tree.patternBits) for (let w = 0; w < tree.words; w++) this.all[w]! |= bits[w]!;
+    for (let n = 0; n < tree.alternatives.length; n++) this.all[n >> 5]! |= 1 << (n & 31);
     this.allCount = tree.alternatives.length;
     this.alive = new Int32Array(tree.words);
     this.passed = new Int32Array(tree.words);
@@ -204,11 +204,10 @@ export class LargeRun implements Run {
 
   private accept(condition: Condition): void {
     const { scan, passed } = this;
-    const { bits } = condition;
-    for (let w = 0; w < bits.length; w++) passed[w]! |= bits[w]!;
+    const { alternatives } = condition;
+    for (let n = 0; n < alternatives.length; n++) passed[alternatives[n]! >> 5]! |= 1 << (alternatives[n]! & 31);
     if (this.acceptedIn[condition.id] === scan) return;
     this.acceptedIn[condition.id] = scan;
-    const { alternatives } = condition;
     for (let n = 0; n < alternatives.length; n++) {
       const alternative = alternatives[n]!;
       if (this.countedIn[alternative] !== scan) {
@@ -224,8 +223,9 @@ export class LargeRun implements Run {
     if (this.matchedIn[pattern] === this.scan) return;
     this.matchedIn[pattern] = this.scan;
     this.matchedPatterns++;
-    const bits = this.tree.patternBits[pattern]!;
-    for (let w = 0; w < bits.length; w++) this.alive[w]! &= ~bits[w]!;
+    const { firstAlternative } = this.tree;
+    const end = firstAlternative[pattern + 1]!;
+    for (let n = firstAlternative[pattern]!; n < end; n++) this.alive[n >> 5]! &= ~(1 << (n & 31));
   }
 
   closeArray(node: PathNode): boolean {
@@ -235,7 +235,7 @@ export class LargeRun implements Run {
       // Absence from one element of an array is possible while others have the path.
       const absentElsewhere = this.loose && condition.list.absent;
       if (this.acceptedIn[condition.id] !== this.scan && !absentElsewhere) continue;
-      for (let w = 0; w < condition.bits.length; w++) this.passed[w]! |= condition.bits[w]!;
+      for (const number of condition.alternatives) this.passed[number >> 5]! |= 1 << (number & 31);
     }
     return this.dismiss(node) || this.resolveWhenDue();
   }

@@ -17,6 +17,9 @@ export const defaultLimits: Required<PatternLimits> = {
   maximumAlternatives: 1_000,
 };
 
+/** Most alternatives that the patterns of one set may have together; beyond, compiling throws RangeError. */
+export const maximumSetAlternatives = 16_384;
+
 /** Deepest nesting of an event; deeper ones throw `InvalidEventError` (`too-deep`). Jackson, hence event-ruler, has the same. */
 export const maximumEventDepth = 1_000;
 

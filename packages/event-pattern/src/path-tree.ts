@@ -3,6 +3,7 @@
 
 import { ByteStringMap } from './byte-strings.ts';
 import type { Alternative } from './grammar.ts';
+import { maximumSetAlternatives } from './limits.ts';
 import { MemoryBudget, ObjectMemory } from './scan.ts';
 import type { TestList } from './tests.ts';
 import { encodeText } from './utf8.ts';
@@ -14,9 +15,7 @@ export class Condition {
   /** Its number in the tree. */
   readonly id: number;
   readonly alternatives: number[] = [];
-  /** The same as bits, 32 alternatives a word. */
-  bits: Int32Array = new Int32Array(1);
-  /** The first word of `bits`. */
+  /** The same as bits, in trees of up to 32 alternatives. */
   mask = 0;
 
   constructor(list: TestList, node: PathNode, id: number) {
@@ -28,6 +27,7 @@ export class Condition {
 
 /** A place in the tree: the end of a path, or a step on the way, or both. */
 export class PathNode {
+  readonly parent: PathNode | undefined;
   readonly name: Uint8Array;
   /** Names from the root, joined with dots. */
   readonly path: string;
@@ -40,8 +40,9 @@ export class PathNode {
   /** Plain strings → index into `plainConditions`, when many conditions here are lists of those. */
   plain: ByteStringMap | undefined = undefined;
   plainConditions: Condition[][] = [];
-  /** Alternatives with a condition here, as bits. */
-  required: Int32Array = new Int32Array(1);
+  /** Alternatives with a condition here, as bits, 32 a word; empty where there are none. */
+  required: Int32Array = new Int32Array();
+  /** The first word of that. */
   requiredMask = 0;
   /** By alternative: its condition here. Sparse. */
   readonly conditionOf: Condition[] = [];
@@ -59,7 +60,8 @@ export class PathNode {
   private slotMask = 0;
   private next: PathNode | undefined = undefined;
 
-  constructor(name: Uint8Array, path: string, id: number, budget: MemoryBudget) {
+  constructor(parent: PathNode | undefined, name: Uint8Array, path: string, id: number, budget: MemoryBudget) {
+    this.parent = parent;
     this.name = name;
     this.path = path;
     this.id = id;
@@ -109,17 +111,17 @@ export class PathNode {
     const plain = this.conditions.filter((condition) => condition.list.plain !== undefined);
     if (plain.length > 4) {
       this.stringConditions = this.conditions.filter((condition) => condition.list.plain === undefined);
-      const byText = new Map<string, { text: Uint8Array; conditions: Condition[] }>();
+      const byText = new Map<string, { text: Uint8Array; conditions: Set<Condition> }>();
       for (const condition of plain) {
         for (const text of condition.list.plain!) {
           const key = text.join();
-          const entry = byText.get(key) ?? { text, conditions: [] };
-          if (!entry.conditions.includes(condition)) entry.conditions.push(condition);
+          const entry = byText.get(key) ?? { text, conditions: new Set() };
+          entry.conditions.add(condition);
           byText.set(key, entry);
         }
       }
       const entries = [...byText.values()];
-      this.plainConditions = entries.map((entry) => entry.conditions);
+      this.plainConditions = entries.map((entry) => [...entry.conditions]);
       this.plain = new ByteStringMap(entries.map((entry, n) => [entry.text, n] as const));
     }
   }
@@ -134,7 +136,7 @@ function slotOf(bytes: Uint8Array, start: number, length: number): number {
 /** The tree and its numbering, immutable once built. */
 export class PathTree {
   private readonly budget = new MemoryBudget();
-  readonly root: PathNode = new PathNode(new Uint8Array(), '', 0, this.budget);
+  readonly root: PathNode = new PathNode(undefined, new Uint8Array(), '', 0, this.budget);
   readonly conditions: Condition[] = [];
   /** Nodes with conditions. */
   readonly leafNodes: number;
@@ -143,99 +145,116 @@ export class PathTree {
   readonly alternatives: readonly (readonly Condition[])[];
   /** For each alternative, the number of the pattern it belongs to. */
   readonly patternOf: Int32Array;
-  /** For each pattern, its alternatives as bits. */
-  readonly patternBits: readonly Int32Array[];
+  /** For each pattern, the number of its first alternative; the next entry is where they end. */
+  readonly firstAlternative: Int32Array;
   /** 32-bit words that one bit for each alternative takes. */
   readonly words: number;
 
+  /** Throws RangeError beyond `maximumSetAlternatives`. */
   constructor(patterns: readonly (readonly Alternative[])[]) {
     const flat = patterns.flat();
+    if (flat.length > maximumSetAlternatives) {
+      throw new RangeError(`a set may have at most ${maximumSetAlternatives} alternatives, not ${flat.length}`);
+    }
     this.words = Math.max(1, Math.ceil(flat.length / 32));
-    this.patternOf = Int32Array.from(patterns.flatMap((alternatives, pattern) => alternatives.map(() => pattern)));
-    const nodes = new Map<string, PathNode>([['', this.root]]);
-    const bySource = new Map<string, Condition>();
-    this.alternatives = flat.map((alternative, number) =>
-      [...alternative]
-        .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-        .map(([path, list]) => {
-          const node = this.nodeAt(nodes, path);
-          const key = `${list.source}\n${path}`;
-          let condition = bySource.get(key);
-          if (condition === undefined) {
-            condition = new Condition(list, node, this.conditions.length);
-            this.conditions.push(condition);
-            node.conditions.push(condition);
-            bySource.set(key, condition);
-          }
-          condition.alternatives.push(number);
-          node.conditionOf[number] = condition;
-          return condition;
-        }),
+    this.patternOf = new Int32Array(flat.length);
+    this.firstAlternative = new Int32Array(patterns.length + 1);
+    for (const [pattern, alternatives] of patterns.entries()) {
+      const first = this.firstAlternative[pattern]!;
+      this.firstAlternative[pattern + 1] = first + alternatives.length;
+      this.patternOf.fill(pattern, first, first + alternatives.length);
+    }
+    const nodes = new Map<string, PathNode>();
+    const known = new KnownConditions();
+    const alternatives = flat.map((alternative, number) =>
+      Array.from(alternative, ([path, list]) => {
+        const condition = known.find(path, list) ?? this.addCondition(nodes, path, list);
+        known.add(path, list, condition);
+        condition.alternatives.push(number);
+        condition.node.conditionOf[number] = condition;
+        return condition;
+      }),
     );
-    this.nodes = nodes.size;
-    this.patternBits = patterns.map((_, pattern) =>
-      this.bits(flat.flatMap((_, number) => (this.patternOf[number] === pattern ? [number] : []))),
-    );
+    const byPath = this.conditions.toSorted(({ node: a }, { node: b }) => (a.path < b.path ? -1 : +(a.path > b.path)));
+    const rank = new Int32Array(byPath.length);
+    for (const [place, { id }] of byPath.entries()) rank[id] = place;
+    this.alternatives = alternatives.map((conditions) => conditions.sort((a, b) => rank[a.id]! - rank[b.id]!));
+    this.nodes = nodes.size + 1;
     let leafNodes = 0;
     for (const node of nodes.values()) {
-      if (node.conditions.length > 0) node.leafIndex = leafNodes++;
-      node.required = this.bits(node.conditions.flatMap((condition) => condition.alternatives));
+      if (node.conditions.length === 0) continue;
+      node.leafIndex = leafNodes++;
+      node.required = new Int32Array(this.words);
+      for (const condition of node.conditions) this.markRequired(condition);
       node.requiredMask = node.required[0]!;
-      if (node.conditions.length > 0) node.seenBit = 1 << node.conditions[0]!.id;
-      for (const condition of node.conditions) {
-        condition.bits = this.bits(condition.alternatives);
-        condition.mask = condition.bits[0]!;
-      }
+      node.seenBit = 1 << node.conditions[0]!.id;
     }
     this.leafNodes = leafNodes;
     this.root.seal();
     this.markShared();
   }
 
+  private addCondition(nodes: Map<string, PathNode>, path: string, list: TestList): Condition {
+    const node = this.nodeAt(nodes, path);
+    const condition = new Condition(list, node, this.conditions.length);
+    this.conditions.push(condition);
+    node.conditions.push(condition);
+    return condition;
+  }
+
   private nodeAt(nodes: Map<string, PathNode>, path: string): PathNode {
-    // Keys of `nodes` are paths with a dot in front, to keep the field "" and the root apart.
-    let node = this.root;
-    let key = '';
-    for (const name of path.split('.')) {
-      key += `.${name}`;
-      let child = nodes.get(key);
-      if (child === undefined) {
-        child = new PathNode(encodeText(name), key.slice(1), nodes.size, this.budget);
-        nodes.set(key, child);
-        node.children.push(child);
-      }
-      node = child;
-    }
+    const held = nodes.get(path);
+    if (held !== undefined) return held;
+    const dot = path.lastIndexOf('.');
+    const parent = dot === -1 ? this.root : this.nodeAt(nodes, path.slice(0, dot));
+    const node = new PathNode(parent, encodeText(path.slice(dot + 1)), path, nodes.size + 1, this.budget);
+    nodes.set(path, node);
+    parent.children.push(node);
     return node;
   }
 
-  private bits(alternatives: readonly number[]): Int32Array {
-    const bits = new Int32Array(this.words);
-    for (const number of alternatives) bits[number >> 5]! |= 1 << (number & 31);
-    return bits;
+  private markRequired(condition: Condition): void {
+    for (const number of condition.alternatives) {
+      condition.node.required[number >> 5]! |= 1 << (number & 31);
+      if (number < 32) condition.mask |= 1 << number;
+    }
   }
 
   private markShared(): void {
     for (const conditions of this.alternatives) {
-      const seen = new Set<PathNode>();
+      const once = new Set<PathNode>();
+      const twice = new Set<PathNode>();
       for (const condition of conditions) {
-        for (const node of this.ancestors(condition.node)) {
-          if (seen.has(node)) node.shared = true;
-          seen.add(node);
+        // Where two ways up have met before, everything above is marked already.
+        for (
+          let node: PathNode | undefined = condition.node;
+          node !== undefined && !twice.has(node);
+          node = node.parent
+        ) {
+          if (once.has(node)) {
+            twice.add(node);
+            node.shared = true;
+          }
+          once.add(node);
         }
       }
     }
   }
+}
 
-  private ancestors(end: PathNode): PathNode[] {
-    const way = [this.root];
-    let node = this.root;
-    if (end === this.root) return way;
-    for (const name of end.path.split('.')) {
-      const bytes = encodeText(name);
-      node = node.child(bytes, 0, bytes.length)!;
-      way.push(node);
-    }
-    return way;
+/** Conditions by what they are. Alternatives of one pattern share their lists, so that identity usually tells. */
+class KnownConditions {
+  private readonly byList = new Map<TestList, Condition>();
+  private readonly bySource = new Map<string, Condition>();
+
+  find(path: string, list: TestList): Condition | undefined {
+    const condition = this.byList.get(list);
+    return condition?.node.path === path ? condition : this.bySource.get(`${list.source}\n${path}`);
+  }
+
+  add(path: string, list: TestList, condition: Condition): void {
+    if (this.byList.has(list)) return;
+    this.byList.set(list, condition);
+    this.bySource.set(`${list.source}\n${path}`, condition);
   }
 }

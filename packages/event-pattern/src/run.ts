@@ -36,8 +36,8 @@ export interface Run {
 
 /** A run for `tree`; with `untilFirst` the verdict is known with the first pattern that matches. */
 export function createRun(tree: PathTree, untilFirst: boolean): Run {
-  const { alternatives, conditions, patternBits } = tree;
-  const small = Math.max(alternatives.length, conditions.length, patternBits.length) <= 32;
+  const { alternatives, conditions, firstAlternative } = tree;
+  const small = Math.max(alternatives.length, conditions.length, firstAlternative.length - 1) <= 32;
   return small ? new SmallRun(tree, untilFirst) : new LargeRun(tree, untilFirst);
 }
 
@@ -64,7 +64,7 @@ class SmallRun implements Run {
   constructor(tree: PathTree, untilFirst: boolean) {
     this.tree = tree;
     this.untilFirst = untilFirst;
-    this.all = tree.patternBits.reduce((all, bits) => all | bits[0]!, 0);
+    this.all = alternativeBits(0, tree.alternatives.length);
     this.needs = Int32Array.from(tree.alternatives, (conditions) =>
       conditions.reduce((needs, condition) => needs | (1 << condition.id), 0),
     );
@@ -141,7 +141,8 @@ class SmallRun implements Run {
   private match(alternative: number): void {
     const pattern = this.tree.patternOf[alternative]!;
     this.matched |= 1 << pattern;
-    this.alive &= ~this.tree.patternBits[pattern]![0]!;
+    const { firstAlternative } = this.tree;
+    this.alive &= ~alternativeBits(firstAlternative[pattern]!, firstAlternative[pattern + 1]!);
   }
 
   closeArray(node: PathNode): boolean {
@@ -182,4 +183,10 @@ class SmallRun implements Run {
     }
     return true;
   }
+}
+
+/** Bits from `first` to before `end`, of at most 32. */
+function alternativeBits(first: number, end: number): number {
+  const upTo = end === 32 ? -1 : (1 << end) - 1;
+  return first === 32 ? 0 : upTo & ~((1 << first) - 1);
 }

@@ -7,6 +7,7 @@ import {
   isUtf8,
   maximumEventBytes,
   maximumEventDepth,
+  maximumSetAlternatives,
   validateJson,
 } from '../src/index.ts';
 
@@ -149,6 +150,9 @@ test('patterns have limits on length, depth, fields and alternatives', () => {
   assert.ok(compilePattern(deep(999)));
   assert.throws(() => compilePattern(deep(1000)), { code: 'E_TOO_DEEP' });
   assert.throws(() => compilePattern(deep(100_000)), { code: /E_TOO_DEEP|E_TOO_LONG/ });
+  assert.ok(compilePattern(`{"${'a.'.repeat(999)}a":[1]}`));
+  assert.throws(() => compilePattern(`{"${'a.'.repeat(1000)}a":[1]}`), { code: 'E_TOO_DEEP' });
+  assert.throws(() => compilePattern(`{"${'.'.repeat(130_000)}":[1]}`), { code: 'E_TOO_DEEP' });
   const fields = (n: number) => `{${Array.from({ length: n }, (_, i) => `"f${i}":[${i}]`).join()}}`;
   assert.ok(compilePattern(fields(256)));
   assert.throws(() => compilePattern(fields(257)), { code: 'E_TOO_MANY_FIELDS' });
@@ -160,6 +164,26 @@ test('patterns have limits on length, depth, fields and alternatives', () => {
   assert.throws(() => compilePattern(`{"a":["${'x'.repeat(262_144)}"]}`), { code: 'E_TOO_LONG' });
   assert.throws(() => compilePattern('{"a":[1]}', { maximumLength: 8 }), { code: 'E_TOO_LONG' });
   assert.throws(() => compilePattern('{"a":[1]}', { maximumLength: 0 }), RangeError);
+});
+
+test('a set has a limit on alternatives', () => {
+  const patterns = Array.from({ length: maximumSetAlternatives }, (_, n) => `{"k":["v${n}",${n}]}`);
+  const set = compilePatterns(patterns);
+  assert.deepEqual(set.matching('{"k":"v16000"}'), [16_000]);
+  assert.deepEqual(set.matching('{"k":[7,"v9"]}'), [7, 9]);
+  assert.throws(() => compilePatterns([...patterns, '{"k":[1]}']), RangeError);
+});
+
+test('the largest patterns compile and match', () => {
+  const fields = Array.from({ length: 240 }, (_, n) => `"f${n}":[${n}]`).join();
+  const ors = ['p', 'q', 'r'].map(
+    (name) => `"$or":[${Array.from({ length: 10 }, (_, n) => `{"${name}${n}":[1]}`).join()}]`,
+  );
+  const deep = `${'{"a":'.repeat(900)}{${fields},${ors.join()}}${'}'.repeat(900)}`;
+  const event = `${'{"a":'.repeat(900)}{${fields.replace(/[[\]]/g, '')},"p3":1,"q9":1,"r0":1}${'}'.repeat(900)}`;
+  const pattern = compilePattern(deep);
+  assert.equal(pattern.matches(event), true);
+  assert.equal(pattern.matches(event.replace('"q9":1', '"q9":2')), false);
 });
 
 test('two conditions on ten thousand elements take time in proportion, whatever the order', () => {
