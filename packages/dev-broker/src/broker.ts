@@ -20,6 +20,7 @@ import { GroupCoordinator } from './groups/coordinator.ts';
 import { type BrokerConfigName, type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
 import { Connection } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
+import { Storage } from './storage/storage.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
 import { ProducerIds } from './transactions/producer-ids.ts';
 
@@ -86,6 +87,8 @@ class RunningBroker implements Broker {
   readonly #transactions: TransactionCoordinator;
   readonly #producerIds = new ProducerIds();
   readonly #dispatcher: Dispatcher;
+  #storage: Storage | undefined;
+  readonly #groupConfigs = new Map<string, Map<string, string>>();
   readonly #tasks: { stop(): void }[] = [];
   readonly faults: Faults;
   readonly control: Control;
@@ -133,7 +136,7 @@ class RunningBroker implements Broker {
     registerVersions(registry);
     registerMetadata(registry, { cluster, authorizer, faults });
     registerTopics(registry, { cluster, authorizer });
-    const groupConfigs = new Map<string, Map<string, string>>();
+    const groupConfigs = this.#groupConfigs;
     /** A group's own setting, else the broker's. */
     const groupSetting = (group: string, name: string, fallback: BrokerConfigName): number =>
       Number(groupConfigs.get(group)?.get(name) ?? settings.number(fallback));
@@ -142,7 +145,7 @@ class RunningBroker implements Broker {
       authorizer,
       groupConfigs,
       brokerConfigs: settings.values,
-      groupConfigChanged: () => undefined,
+      groupConfigChanged: (group) => this.#storage?.groupConfigChanged(group),
     });
     registerProduce(registry, {
       clock,
@@ -182,11 +185,21 @@ class RunningBroker implements Broker {
   }
 
   async start(): Promise<void> {
-    const { port, host, topics, clock, settings } = this.#options;
+    const { port, host, topics, clock, settings, dataDir, flush } = this.#options;
+    if (dataDir !== undefined) {
+      this.#storage = new Storage(dataDir, flush, {
+        clock,
+        cluster: this.#cluster,
+        groups: this.#groups,
+        transactions: this.#transactions,
+        producerIds: this.#producerIds,
+        groupConfigs: this.#groupConfigs,
+      });
+    }
     await Promise.all(
       this.#cluster.nodes.map((node, index) => this.#listen(node, port === 0 ? 0 : port + index, host)),
     );
-    for (const topic of topics) this.createTopic(topic);
+    for (const topic of topics) if (!this.#cluster.topics.has(topic.name)) this.createTopic(topic);
     this.#tasks.push(
       every(clock, settings.number('log.retention.check.interval.ms'), () => this.#cluster.applyRetention()),
       every(clock, settings.number('offsets.retention.check.interval.ms'), () => this.#groups.expireOffsets()),
@@ -269,6 +282,8 @@ class RunningBroker implements Broker {
     this.#groups.close();
     this.#transactions.close();
     await Promise.all(closed);
+    this.#storage?.close();
+    this.#storage = undefined;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

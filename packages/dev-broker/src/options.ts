@@ -27,6 +27,10 @@ export interface BrokerOptions {
   racks?: string[];
   /** Bytes of memory that records may take, all topics together; the oldest segments go. Default 512 MiB. */
   retentionBytes?: number;
+  /** Folder that keeps everything across restarts. Default: in memory alone. */
+  dataDir?: string;
+  /** With `dataDir`: wait for the disk before acknowledging, against a crash of the machine. Default false. */
+  flush?: boolean;
   /** Broker settings by Kafka's names, such as `{ 'group.min.session.timeout.ms': 100 }`. */
   configs?: Record<string, string | number | boolean>;
   /** Time. Give one of your own to move it by hand. */
@@ -111,6 +115,8 @@ export interface CompiledOptions {
   nodes: number;
   racks: readonly string[];
   retentionBytes: number;
+  dataDir: string | undefined;
+  flush: boolean;
   settings: BrokerSettings;
   clock: Clock;
   authorize: Authorize | undefined;
@@ -146,6 +152,8 @@ export function compileOptions(options: BrokerOptions): CompiledOptions {
     nodes,
     racks: options.racks ?? [],
     retentionBytes: integer('retentionBytes', options.retentionBytes ?? 512 << 20, 1 << 20, 2 ** 40),
+    dataDir: options.dataDir,
+    flush: options.flush ?? false,
     settings: new BrokerSettings(options.configs),
     clock: options.clock ?? systemClock,
     authorize: options.authorize,

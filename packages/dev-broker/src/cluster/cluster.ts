@@ -159,6 +159,17 @@ export class Cluster {
     }
   }
 
+  /** Takes back a topic that was stored. */
+  restore(topic: Topic): void {
+    this.topics.set(topic.name, topic);
+    this.#byId.set(topic.id, topic);
+    this.#collisions.set(topic.name.replaceAll('.', '_'), topic.name);
+    for (const { log } of topic.partitions) {
+      log.onMemory = (bytes) => this.#memory(bytes);
+      for (const segment of log.segments) this.#memory(segment.bytes.length);
+    }
+  }
+
   addPartitions(topic: Topic, total: number, assignments?: readonly number[][]): void {
     const before = topic.partitions.length;
     for (let index = before; index < total; index++) this.#addPartition(topic, assignments?.[index - before]);

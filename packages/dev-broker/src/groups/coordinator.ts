@@ -43,6 +43,14 @@ export interface CoordinatorOptions {
 /** Told of what must outlive the process. */
 export interface GroupStore {
   offsetCommitted(group: string, topic: string, partition: number, position: CommittedOffset | undefined): void;
+  pendingCommitted(
+    group: string,
+    producerId: number,
+    topic: string,
+    partition: number,
+    position: CommittedOffset,
+  ): void;
+  pendingEnded(group: string, producerId: number, isCommit: boolean): void;
   groupDeleted(group: string): void;
 }
 
@@ -98,6 +106,9 @@ export class GroupCoordinator {
     if (known) return known;
     const offsets = new GroupOffsets();
     offsets.onCommit = (topic, partition, position) => this.store?.offsetCommitted(groupId, topic, partition, position);
+    offsets.onPending = (producerId, topic, partition, position) =>
+      this.store?.pendingCommitted(groupId, producerId, topic, partition, position);
+    offsets.onPendingEnd = (producerId, isCommit) => this.store?.pendingEnded(groupId, producerId, isCommit);
     const classic = new ClassicGroup(groupId, this.options);
     const group: Group = { id: groupId, type: 'classic', offsets, classic, managed: undefined };
     this.groups.set(groupId, group);

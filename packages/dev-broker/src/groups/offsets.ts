@@ -14,6 +14,9 @@ export class GroupOffsets {
   readonly positions: Positions = new Map();
   /** By producer id. */
   readonly pending = new Map<number, Positions>();
+  /** Told of transactional offsets, and of their transaction's end. */
+  onPending: ((producerId: number, topic: string, partition: number, position: CommittedOffset) => void) | undefined;
+  onPendingEnd: ((producerId: number, isCommit: boolean) => void) | undefined;
   onCommit: ((topic: string, partition: number, position: CommittedOffset | undefined) => void) | undefined;
 
   get isEmpty(): boolean {
@@ -45,13 +48,16 @@ export class GroupOffsets {
     let positions = this.pending.get(producerId);
     if (!positions) this.pending.set(producerId, (positions = new Map()));
     put(positions, topic, partition, position);
+    this.onPending?.(producerId, topic, partition, position);
   }
 
   /** Makes a transaction's offsets valid, or forgets them. */
   endTransaction(producerId: number, isCommit: boolean): void {
     const positions = this.pending.get(producerId);
     this.pending.delete(producerId);
-    if (!positions || !isCommit) return;
+    if (!positions) return;
+    this.onPendingEnd?.(producerId, isCommit);
+    if (!isCommit) return;
     for (const [topic, partitions] of positions) {
       for (const [partition, position] of partitions) this.set(topic, partition, position);
     }

@@ -23,8 +23,15 @@ export interface Transaction {
   timer: unknown;
 }
 
+/** How a transaction ends, noted before its markers are written. */
+export interface Decision {
+  readonly isCommit: boolean;
+  readonly bumps: boolean;
+}
+
 export interface TransactionStore {
-  transactionChanged(transaction: Transaction): void;
+  /** @param decision set when markers are about to be written: after a crash they must be, to the end */
+  transactionChanged(transaction: Transaction, decision: Decision | null): void;
 }
 
 export interface TransactionOptions {
@@ -197,13 +204,16 @@ export class TransactionCoordinator {
   }
 
   /** Writes the markers. With `bumps` they carry the next epoch, which fences the present one in every partition. */
-  #complete(transaction: Transaction, isCommit: boolean, bumps: boolean): void {
+  #complete(transaction: Transaction, isCommit: boolean, bumps: boolean, isRedone = false): void {
     const { clock, groups } = this.#options;
     const { producerId } = transaction;
     const producerEpoch = transaction.epoch + (bumps ? 1 : 0);
     clock.clearTimeout(transaction.timer);
+    this.store?.transactionChanged(transaction, { isCommit, bumps });
     const timestamp = clock.now();
     for (const { log, leaderEpoch } of transaction.partitions) {
+      // After a crash some have their marker already.
+      if (isRedone && (log.producers.entries.get(producerId)?.transactionStart ?? -1) < 0) continue;
       const type = isCommit ? 'commit' : 'abort';
       const marker = writeControlBatch({
         baseOffset: log.endOffset,
@@ -225,7 +235,15 @@ export class TransactionCoordinator {
 
   #changed(transaction: Transaction): void {
     transaction.updatedAt = this.#options.clock.now();
-    this.store?.transactionChanged(transaction);
+    this.store?.transactionChanged(transaction, null);
+  }
+
+  /** Carries a decision out that a crash interrupted. */
+  finish(id: string, { isCommit, bumps }: Decision): void {
+    const transaction = this.transactions.get(id);
+    if (transaction?.state !== 'Ongoing') return;
+    this.#complete(transaction, isCommit, bumps, true);
+    this.#changed(transaction);
   }
 
   /** Takes back a transaction that was stored; an open one gets its timer again. */

@@ -1,0 +1,295 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { Partition, Topic } from '../cluster/topic.ts';
+import type { GroupCoordinator } from '../groups/coordinator.ts';
+import type { CommittedOffset } from '../groups/offsets.ts';
+import type { Decision, Transaction, TransactionCoordinator } from '../transactions/coordinator.ts';
+import type { ProducerIds } from '../transactions/producer-ids.ts';
+import { Journal } from './journal.ts';
+import { LogFiles } from './log-files.ts';
+
+/** What the journal holds; `type` says which. */
+type Event =
+  | { type: 'format'; version: 1 }
+  | { type: 'topic'; name: string; id: string; configs: [string, string][]; partitions: PartitionEvent[] }
+  | { type: 'topic-deleted'; id: string }
+  | { type: 'start'; id: string; partition: number; offset: number }
+  | { type: 'offset'; group: string; topic: string; partition: number; position: CommittedOffset | null }
+  | { type: 'pending'; group: string; producerId: number; topic: string; partition: number; position: CommittedOffset }
+  | { type: 'pending-ended'; group: string; producerId: number; isCommit: boolean }
+  | { type: 'group-deleted'; group: string }
+  | { type: 'group-config'; group: string; values: [string, string][] }
+  | { type: 'producer-id'; next: number }
+  | ({ type: 'transaction' } & StoredTransaction);
+
+interface PartitionEvent {
+  replicas: number[];
+  leader: number;
+  epoch: number;
+}
+
+interface StoredTransaction {
+  id: string;
+  producerId: number;
+  epoch: number;
+  timeoutMs: number;
+  state: Transaction['state'];
+  partitions: [string, number][];
+  groups: string[];
+  startedAt: number;
+  updatedAt: number;
+  /** Set while markers are being written. */
+  decision: Decision | null;
+}
+
+export interface StorageServices {
+  clock: Clock;
+  cluster: Cluster;
+  groups: GroupCoordinator;
+  transactions: TransactionCoordinator;
+  producerIds: ProducerIds;
+  groupConfigs: Map<string, Map<string, string>>;
+}
+
+/** Another process uses the folder. */
+export class DataDirectoryInUseError extends Error {
+  override readonly name = 'DataDirectoryInUseError';
+}
+
+/**
+ * Keeps a broker's state in a folder: `journal` for everything but records, `logs/` for those. Everything is written
+ * before it is acknowledged, so the end of the process at any moment loses nothing; against the end of the machine
+ * `flush` waits for the disk as well.
+ */
+export class Storage {
+  readonly #folder: string;
+  readonly #isFlushed: boolean;
+  readonly #services: StorageServices;
+  readonly #files = new Map<Partition, LogFiles>();
+  readonly #journal: Journal<Event>;
+  readonly #starts = new Map<string, number>();
+  readonly #decisions = new Map<string, Decision>();
+
+  constructor(folder: string, isFlushed: boolean, services: StorageServices) {
+    this.#folder = folder;
+    this.#isFlushed = isFlushed;
+    this.#services = services;
+    mkdirSync(join(folder, 'logs'), { recursive: true });
+    lock(folder);
+    const topics = new Map<string, Extract<Event, { type: 'topic' }>>();
+    const stored: StoredTransaction[] = [];
+    const restore = (event: Event): void => {
+      if (event.type === 'topic') topics.set(event.id, event);
+      else if (event.type === 'topic-deleted') topics.delete(event.id);
+      else if (event.type === 'transaction') stored.push(event);
+      else this.#restoreOther(event);
+    };
+    let isRestored = false;
+    const snapshot = (): Iterable<Event> => {
+      if (!isRestored) {
+        // All events are read: logs next, since transactions and the snapshot need them.
+        isRestored = true;
+        for (const event of topics.values()) this.#restoreTopic(event);
+        for (const transaction of stored) this.#restoreTransaction(transaction);
+      }
+      return this.#events();
+    };
+    this.#journal = Journal.open<Event>(join(folder, 'journal'), isFlushed, restore, snapshot);
+    this.#connect();
+    for (const [id, decision] of this.#decisions) services.transactions.finish(id, decision);
+    // A restart is an election: leader epochs rise, as clients of Apache Kafka see it.
+    for (const topic of services.cluster.topics.values()) {
+      for (const partition of topic.partitions) services.cluster.elect(partition, partition.leader);
+    }
+  }
+
+  #restoreTopic(event: Extract<Event, { type: 'topic' }>): void {
+    const { cluster, clock } = this.#services;
+    const topic = new Topic(event.name, event.id, new Map(event.configs));
+    const known = new Set(cluster.nodes.map(({ id }) => id));
+    for (const [index, { replicas, leader, epoch }] of event.partitions.entries()) {
+      // The broker may have been started with fewer nodes than before.
+      const usable = replicas.filter((id) => known.has(id));
+      const partition = new Partition(topic, index, usable.length > 0 ? usable : [cluster.nodes[0]!.id]);
+      if (known.has(leader)) partition.leader = leader;
+      partition.leaderEpoch = epoch;
+      topic.partitions.push(partition);
+      const files = this.#open(partition);
+      files.restore(partition.log, clock.now());
+      const start = this.#starts.get(`${topic.id}/${index}`);
+      if (start !== undefined) partition.log.moveStart(start);
+      partition.log.store = files;
+    }
+    cluster.restore(topic);
+  }
+
+  #restoreTransaction({ partitions, groups, decision, ...rest }: StoredTransaction): void {
+    const { cluster, transactions } = this.#services;
+    const found = partitions.map(([topic, index]) => cluster.partition(topic, index)).filter((p) => p !== undefined);
+    if (decision) this.#decisions.set(rest.id, decision);
+    else this.#decisions.delete(rest.id);
+    const before = transactions.transactions.get(rest.id);
+    if (before) this.#services.clock.clearTimeout(before.timer);
+    transactions.restore({ ...rest, partitions: new Set(found), groups: new Set(groups), timer: undefined });
+  }
+
+  #restoreOther(event: Event): void {
+    const { groups, groupConfigs, producerIds } = this.#services;
+    switch (event.type) {
+      case 'start':
+        this.#starts.set(`${event.id}/${event.partition}`, event.offset);
+        return;
+      case 'offset': {
+        const { offsets } = groups.getOrCreate(event.group);
+        if (event.position) offsets.set(event.topic, event.partition, event.position);
+        else offsets.delete(event.topic, event.partition);
+        return;
+      }
+      case 'pending':
+        groups
+          .getOrCreate(event.group)
+          .offsets.setPending(event.producerId, event.topic, event.partition, event.position);
+        return;
+      case 'pending-ended':
+        groups.getOrCreate(event.group).offsets.endTransaction(event.producerId, event.isCommit);
+        return;
+      case 'group-deleted':
+        groups.groups.delete(event.group);
+        return;
+      case 'group-config':
+        groupConfigs.set(event.group, new Map(event.values));
+        return;
+      case 'producer-id':
+        producerIds.next = event.next;
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** From here on every change is written. */
+  #connect(): void {
+    const { cluster, groups, transactions, producerIds } = this.#services;
+    const write = (event: Event): void => this.#journal.write(event);
+    cluster.store = {
+      topicCreated: () => undefined,
+      topicChanged: (topic) => write(topicEvent(topic)),
+      topicDeleted: (topic) => {
+        write({ type: 'topic-deleted', id: topic.id });
+        for (const partition of topic.partitions) {
+          this.#files.get(partition)?.delete();
+          this.#files.delete(partition);
+        }
+      },
+      partitionAdded: (partition) => {
+        write(topicEvent(partition.topic));
+        partition.log.store = this.#open(partition);
+      },
+    };
+    groups.store = {
+      offsetCommitted: (group, topic, partition, position) =>
+        write({ type: 'offset', group, topic, partition, position: position ?? null }),
+      pendingCommitted: (group, producerId, topic, partition, position) =>
+        write({ type: 'pending', group, producerId, topic, partition, position }),
+      pendingEnded: (group, producerId, isCommit) => write({ type: 'pending-ended', group, producerId, isCommit }),
+      groupDeleted: (group) => write({ type: 'group-deleted', group }),
+    };
+    transactions.store = {
+      transactionChanged: (transaction, decision) => write(transactionEvent(transaction, decision)),
+    };
+    producerIds.onChange = (next) => write({ type: 'producer-id', next });
+  }
+
+  groupConfigChanged(group: string): void {
+    const values = [...(this.#services.groupConfigs.get(group) ?? [])];
+    this.#journal.write({ type: 'group-config', group, values });
+  }
+
+  #open(partition: Partition): LogFiles {
+    const { id } = partition.topic;
+    const folder = join(this.#folder, 'logs', `${id}-${partition.index}`);
+    const files = new LogFiles(folder, this.#isFlushed, (offset) => {
+      this.#starts.set(`${id}/${partition.index}`, offset);
+      // While the journal is being read there is nothing to write yet: the snapshot will hold it.
+      this.#journal?.write({ type: 'start', id, partition: partition.index, offset });
+    });
+    this.#files.set(partition, files);
+    return files;
+  }
+
+  /** Everything that is true now. */
+  *#events(): Generator<Event> {
+    const { cluster, groups, transactions, groupConfigs, producerIds } = this.#services;
+    yield { type: 'format', version: 1 };
+    yield { type: 'producer-id', next: producerIds.next };
+    for (const topic of cluster.topics.values()) {
+      yield topicEvent(topic);
+      for (const { index, log } of topic.partitions) {
+        if (log.startOffset > 0) yield { type: 'start', id: topic.id, partition: index, offset: log.startOffset };
+      }
+    }
+    for (const { id: group, offsets } of groups.groups.values()) {
+      for (const [topic, partitions] of offsets.positions) {
+        for (const [partition, position] of partitions) yield { type: 'offset', group, topic, partition, position };
+      }
+      for (const [producerId, positions] of offsets.pending) {
+        for (const [topic, partitions] of positions) {
+          for (const [partition, position] of partitions) {
+            yield { type: 'pending', group, producerId, topic, partition, position };
+          }
+        }
+      }
+    }
+    for (const [group, values] of groupConfigs) yield { type: 'group-config', group, values: [...values] };
+    for (const transaction of transactions.transactions.values()) {
+      yield transactionEvent(transaction, this.#decisions.get(transaction.id) ?? null);
+    }
+  }
+
+  close(): void {
+    for (const files of this.#files.values()) files.close();
+    this.#journal.close();
+    rmSync(join(this.#folder, 'lock'), { force: true });
+  }
+}
+
+const topicEvent = ({ name, id, configs, partitions }: Topic): Event => ({
+  type: 'topic',
+  name,
+  id,
+  configs: [...configs],
+  partitions: partitions.map(({ replicas, leader, leaderEpoch }) => ({ replicas, leader, epoch: leaderEpoch })),
+});
+
+function transactionEvent(transaction: Transaction, decision: Decision | null): Event {
+  const { timer: _timer, partitions, groups, ...rest } = transaction;
+  const names = [...partitions].map(({ topic, index }): [string, number] => [topic.name, index]);
+  return { type: 'transaction', ...rest, partitions: names, groups: [...groups], decision };
+}
+
+/** @throws DataDirectoryInUseError while the process that wrote the lock lives */
+function lock(folder: string): void {
+  const path = join(folder, 'lock');
+  try {
+    writeFileSync(path, String(process.pid), { flag: 'wx' });
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const owner = Number(readFileSync(path, 'utf8'));
+  if (owner !== process.pid && isAlive(owner)) {
+    throw new DataDirectoryInUseError(`${folder} is in use by process ${owner}; stop it, or name another folder`);
+  }
+  writeFileSync(path, String(process.pid));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
