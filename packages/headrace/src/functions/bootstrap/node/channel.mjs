@@ -52,7 +52,7 @@ export class Channel {
   /** Posts a result, a JSON text, and asks for the next event. */
   respond(id, body) {
     const length = Buffer.byteLength(body);
-    const head = `POST ${base}invocation/${id}/response HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
+    const head = `POST ${base}invocation/${id}/response HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
     if (length === body.length && length < 65_536) {
       this.#socket.write(head + body + nextRequest, 'latin1');
       return;
@@ -79,7 +79,7 @@ export class Channel {
   /** Opens a streamed response; pieces, then `streamEnd`. */
   streamStart(id, contentType) {
     this.#socket.write(
-      `POST ${base}invocation/${id}/response HTTP/1.1\r\nContent-Type: ${contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n`,
+      `POST ${base}invocation/${id}/response HTTP/1.1\r\nHost: runtime\r\nContent-Type: ${contentType}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n`,
       'latin1',
     );
   }
@@ -131,8 +131,18 @@ export class Channel {
       const text = input.latin1Slice(0, end);
       const status = text.slice(9, 12);
       const head = parseHead(text);
-      const length = Number(head['content-length'] ?? 0);
       const start = end + 4;
+      if (head['transfer-encoding'] !== undefined) {
+        // Not the platform, which always gives a length, but a proxy that a wrapper put in between.
+        const chunked = decodeChunks(input, start);
+        if (chunked === undefined) break;
+        input = input.subarray(chunked.end);
+        this.#input = input;
+        if (status === '200') this.#onEvent(head, chunked.body.utf8Slice(0, chunked.body.length));
+        if (this.#input !== input) return;
+        continue;
+      }
+      const length = Number(head['content-length'] ?? 0);
       if (status === '200' && input.length - start < length) {
         this.#head = head;
         this.#body = Buffer.allocUnsafeSlow(length);
@@ -169,8 +179,23 @@ function parseHead(text) {
   return head;
 }
 
+/** A body in chunks from `position` on, and where it ends; undefined while it is not complete. */
+function decodeChunks(input, position) {
+  const pieces = [];
+  for (;;) {
+    const lineEnd = input.indexOf('\r\n', position);
+    if (lineEnd < 0) return undefined;
+    const size = Number.parseInt(input.latin1Slice(position, lineEnd), 16);
+    const start = lineEnd + 2;
+    if (input.length < start + size + 2) return undefined;
+    if (size === 0) return { body: Buffer.concat(pieces), end: start + 2 };
+    pieces.push(input.subarray(start, start + size));
+    position = start + size + 2;
+  }
+}
+
 const headerValue = (text) => String(text).replace(/[^\x20-\x7e]/g, '?');
 
 function errorRequest(path, errorType, body) {
-  return `POST ${base}${path} HTTP/1.1\r\nContent-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${headerValue(errorType)}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  return `POST ${base}${path} HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${headerValue(errorType)}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }

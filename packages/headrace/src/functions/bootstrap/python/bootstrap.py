@@ -64,8 +64,12 @@ class Channel:
         for line in lines[1:]:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
-        length = int(headers.get("content-length", "0"))
         start = end + 4
+        if "transfer-encoding" in headers:
+            # Not the platform, which always gives a length, but a proxy that a wrapper put in between.
+            self.buffer = data[start:]
+            return int(lines[0][9:12]), headers, self.chunks()
+        length = int(headers.get("content-length", "0"))
         if len(data) - start < length:
             body = bytearray(length)
             filled = len(data) - start
@@ -81,6 +85,21 @@ class Channel:
         self.buffer = data[start + length:]
         return int(lines[0][9:12]), headers, data[start:start + length]
 
+    def chunks(self):
+        body = b""
+        while True:
+            while b"\r\n" not in self.buffer:
+                self.buffer += self.receive()
+            line, _, self.buffer = self.buffer.partition(b"\r\n")
+            size = int(line, 16)
+            while len(self.buffer) < size + 2:
+                self.buffer += self.receive()
+            if size == 0:
+                self.buffer = self.buffer[2:]
+                return body
+            body += self.buffer[:size]
+            self.buffer = self.buffer[size + 2:]
+
     def receive(self):
         chunk = self.socket.recv(262144)
         if not chunk:
@@ -89,7 +108,7 @@ class Channel:
         return chunk
 
     def post(self, path, body, content_type, error_type=None, then_next=False):
-        head = "POST %s%s HTTP/1.1\r\nContent-Type: %s\r\nContent-Length: %d\r\n" % (BASE, path, content_type, len(body))
+        head = "POST %s%s HTTP/1.1\r\nHost: runtime\r\nContent-Type: %s\r\nContent-Length: %d\r\n" % (BASE, path, content_type, len(body))
         if error_type is not None:
             head += "Lambda-Runtime-Function-Error-Type: %s\r\n" % ascii(error_type)[1:-1]
         message = head.encode("latin-1") + b"\r\n" + body
