@@ -21,10 +21,29 @@ export const description =
   'invocations: the mapping path, cold starts, CPU an invocation; against node:http and AWS’s emulator';
 
 const rounds = 5;
-const millisecondsPerRound = 1_000;
+const millisecondsPerRound = 500;
 const bootstrap = fileURLToPath(new URL('../packages/headrace/src/functions/bootstrap/node/main.mjs', import.meta.url));
 const sources: Record<string, string> = {
   'index.mjs': 'export const handler = async () => ({ ok: true });\n',
+  'runtime.mjs': `import { Agent, request } from 'node:http';
+import { handler } from './index.mjs';
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
+const call = (method, path, body) => new Promise((resolve, reject) => {
+  const outgoing = request({ host, port, agent, method, path: '/2018-06-01/runtime/invocation/' + path }, (response) => {
+    const pieces = [];
+    response.on('data', (piece) => pieces.push(piece));
+    response.on('end', () => resolve({ headers: response.headers, body: Buffer.concat(pieces) }));
+  });
+  outgoing.on('error', reject);
+  outgoing.end(body);
+});
+for (;;) {
+  const { headers, body } = await call('GET', 'next');
+  const result = await handler(JSON.parse(body.toString()), {});
+  await call('POST', headers['lambda-runtime-aws-request-id'] + '/response', JSON.stringify(result));
+}
+`,
   'app.py': 'def handler(event, context):\n    return {"ok": True}\n',
 };
 
@@ -83,12 +102,14 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
     baseEnvironment: () => ({}),
   });
   await engine.start();
-  const bare = new BareRuntimeApi(folder);
+  const bare = new BareRuntimeApi(folder, [join(folder, 'runtime.mjs')]);
+  const pipelined = new BareRuntimeApi(folder, [bootstrap, 'over a connection']);
   const emulatorPath = process.env['RIE'];
   const emulator = emulatorPath === undefined ? undefined : new Emulator(emulatorPath, folder);
   if (emulator === undefined) notes.push('emulator: left out; name a binary of aws-lambda-rie with RIE=PATH');
   try {
     await bare.start();
+    await pipelined.start();
     await emulator?.start();
     for (const runtime of ['node', 'python'] as const) {
       for (const [size, bytes] of [
@@ -101,6 +122,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
         const contestants: Record<string, Contestant> = { ours: { invoke: (each) => succeed(engine, runtime, each) } };
         if (runtime === 'node') {
           contestants['node:http'] = bare;
+          contestants['node:http, our runtime'] = pipelined;
           if (emulator !== undefined) contestants['emulator'] = emulator;
         }
         const measured: Record<string, Measured[]> = {};
@@ -131,6 +153,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
     }
   } finally {
     bare.stop();
+    pipelined.stop();
     emulator?.stop();
     await engine.stop();
     rmSync(folder, { recursive: true, force: true });
@@ -203,19 +226,22 @@ const runtimeEnvironment = (folder: string): Record<string, string> => ({
 });
 
 /**
- * What one would write first: a Runtime API on `node:http`, no log, no limits, no states. It serves the same runtime as
- * the engine, so that the difference is the server's.
+ * What one would write first: a Runtime API on `node:http`, no log, no limits, no states. It serves a runtime on
+ * `node:http` (get an event, post its result, as AWS's clients do), and as a peer of its own the engine's runtime, so that
+ * the share of the server shows.
  */
 class BareRuntimeApi implements Contestant {
   readonly #folder: string;
+  readonly #command: readonly string[];
   readonly #server: Server;
   #runtime: ChildProcess | undefined;
   #next: ServerResponse | undefined;
   #ready: (() => void) | undefined;
   #done: ((body: Buffer) => void) | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, runtime: readonly string[]) {
     this.#folder = folder;
+    this.#command = runtime;
     this.#server = createServer((incoming, response) => {
       if (incoming.url === '/2018-06-01/runtime/invocation/next') {
         this.#next = response;
@@ -226,7 +252,7 @@ class BareRuntimeApi implements Contestant {
       const pieces: Buffer[] = [];
       incoming.on('data', (piece: Buffer) => pieces.push(piece));
       incoming.on('end', () => {
-        response.writeHead(202, { 'Content-Type': 'application/json' }).end('{"status":"OK"}');
+        response.writeHead(202, { 'Content-Type': 'application/json', 'Content-Length': 15 }).end('{"status":"OK"}');
         this.#done?.(Buffer.concat(pieces));
       });
     });
@@ -235,7 +261,7 @@ class BareRuntimeApi implements Contestant {
   async start(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
     const address = `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-    this.#runtime = spawn(process.execPath, [bootstrap, 'over a connection'], {
+    this.#runtime = spawn(process.execPath, this.#command, {
       env: { ...runtimeEnvironment(this.#folder), AWS_LAMBDA_RUNTIME_API: address },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
