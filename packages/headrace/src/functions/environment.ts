@@ -7,14 +7,16 @@ import {
   entrypointPayload,
   exitPayload,
   type ProcessExit,
+  platformPayload,
   responsePayloadLimit,
   responseTooLargePayload,
   streamedPayloadLimit,
   timeoutPayload,
 } from './error-payloads.ts';
+import { Extensions, type ExtensionsDelegate } from './extensions.ts';
 import { FunctionProcess } from './function-process.ts';
 import type { Invocation } from './invocation.ts';
-import { EntrypointError, type LaunchPlan, planLaunch } from './launch.ts';
+import { EntrypointError, type Folders, findExtensions, type LaunchPlan, planExtension, planLaunch } from './launch.ts';
 import { type LogSink, LogStream } from './log-stream.ts';
 import type { InvokeOutcome } from './outcome.ts';
 import { processFigures } from './process-figures.ts';
@@ -68,13 +70,16 @@ type Phase = 'cold' | 'initializing' | 'idle' | 'busy' | 'stopped';
  * outlives the process, a log stream. Runs one invocation at a time; the result is given out when it is posted, the
  * environment is free when the runtime asks for the next event.
  */
-export class Environment implements RuntimeDelegate {
+export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   readonly id = randomBytes(16).toString('hex');
   readonly version: FunctionVersion;
   readonly provisioned: boolean;
   readonly #options: EnvironmentOptions;
   readonly #owner: EnvironmentOwner;
   readonly #api: RuntimeApi;
+  readonly #extensions: Extensions;
+  #extensionNames: readonly string[] = [];
+  #extensionProcesses: FunctionProcess[] = [];
   readonly #log: LogStream;
   readonly #system: SystemLog;
   readonly #temporary: string;
@@ -103,7 +108,8 @@ export class Environment implements RuntimeDelegate {
     this.provisioned = options.provisioned;
     this.#options = options;
     this.#owner = owner;
-    this.#api = new RuntimeApi(this, { request: () => false, closed: () => {} });
+    this.#extensions = new Extensions(version, this);
+    this.#api = new RuntimeApi(this, this.#extensions);
     const { functionName, logging } = version;
     const day = new Date().toISOString().slice(0, 10).replaceAll('-', '/');
     const own = logging.logGroup === `/aws/lambda/${functionName}`;
@@ -136,6 +142,7 @@ export class Environment implements RuntimeDelegate {
     this.#phase = 'initializing';
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
     await this.#api.listen();
+    this.#extensionNames = await findExtensions(this.#options.layers);
     const limit = this.provisioned
       ? Math.max(provisionedInitLimitMilliseconds, this.version.timeoutSeconds * 1000)
       : initLimitMilliseconds;
@@ -170,10 +177,15 @@ export class Environment implements RuntimeDelegate {
     this.#timer.refresh();
     if (this.#ready) {
       this.#start(current);
-      this.#api.deliver(invocation, this.#deadline);
+      this.#deliver(invocation);
     } else {
       void this.#runCold(current);
     }
+  }
+
+  #deliver(invocation: Invocation): void {
+    this.#extensions.invoke(invocation, this.#deadline);
+    this.#api.deliver(invocation, this.#deadline);
   }
 
   /** Initialises inside of the invocation, on its time: after a crash, a time-out or a failed first initialisation. */
@@ -182,7 +194,7 @@ export class Environment implements RuntimeDelegate {
     if (this.#current !== current || current.outcome !== undefined) return;
     this.#start(current);
     if (failure === undefined) {
-      this.#api.deliver(current.invocation, this.#deadline);
+      this.#deliver(current.invocation);
       return;
     }
     current.end = { status: 'failure', errorType: failure.errorType };
@@ -196,6 +208,7 @@ export class Environment implements RuntimeDelegate {
     const current = this.#current;
     this.#phase = 'stopped';
     clearTimeout(this.#timer);
+    if (this.#extensions.count > 0) await this.#shutDown();
     this.#endProcess();
     this.#initEnded(undefined);
     if (current !== undefined && current.outcome === undefined) {
@@ -212,6 +225,22 @@ export class Environment implements RuntimeDelegate {
     this.#log.end();
     this.#api.close();
     await rm(this.#temporary, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  /** The time that extensions get to end well: 2 s with external ones, 500 ms with internal ones only. */
+  async #shutDown(): Promise<void> {
+    const runtime = this.#process;
+    const external = this.#extensionProcesses;
+    const budget = this.#extensions.hasExternal ? 2_000 : 500;
+    this.#extensions.shutdown('spindown', Date.now() + budget);
+    runtime?.killGroup('SIGTERM');
+    const hardEnd = setTimeout(() => runtime?.killGroup('SIGKILL'), 300);
+    const deadline = performance.now() + budget;
+    const waited = external.length > 0 ? external : runtime === undefined ? [] : [runtime];
+    while (performance.now() < deadline && waited.some((process) => process.processId !== undefined)) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    clearTimeout(hardEnd);
   }
 
   snapshot(): EnvironmentSnapshot {
@@ -252,18 +281,16 @@ export class Environment implements RuntimeDelegate {
     return new Promise((resolve) => {
       this.#initialized = resolve;
       let plan: LaunchPlan;
+      const { task, layers } = this.#options;
+      const folders: Folders = { task, layers, temporary: this.#temporary };
       try {
-        plan = planLaunch(
-          this.version,
-          { task: this.#options.task, layers: this.#options.layers, temporary: this.#temporary },
-          {
-            runtimeApi: this.#api.address,
-            region: this.#options.region,
-            logStream: this.#log.name,
-            initializationType: this.#initializationType,
-            base: this.#options.base,
-          },
-        );
+        plan = planLaunch(this.version, folders, {
+          runtimeApi: this.#api.address,
+          region: this.#options.region,
+          logStream: this.#log.name,
+          initializationType: this.#initializationType,
+          base: this.#options.base,
+        });
       } catch (error) {
         this.#initEnded(entrypointFailure(error));
         return;
@@ -274,6 +301,8 @@ export class Environment implements RuntimeDelegate {
       });
       this.#process = process;
       this.#api.reset(process.channel);
+      this.#extensions.reset(this.#extensionNames);
+      for (const name of this.#extensionNames) this.#startExtension(plan, folders, name);
       if (limit !== undefined) {
         this.#initTimer = setTimeout(() => {
           this.#endProcess();
@@ -285,6 +314,41 @@ export class Environment implements RuntimeDelegate {
         }, limit);
       }
     });
+  }
+
+  #startExtension(plan: LaunchPlan, folders: Folders, name: string): void {
+    const process = new FunctionProcess(planExtension(plan, folders, name), folders.task, {
+      output: (chunk) => this.#log.output(chunk),
+      exited: (_exit, failure) => {
+        if (this.#stopped || !this.#extensionProcesses.includes(process)) return;
+        this.extensionFailed(failure === undefined ? 'Extension.Crash' : 'Extension.LaunchError');
+      },
+    });
+    this.#extensionProcesses.push(process);
+  }
+
+  extensionsChanged(): void {
+    this.#advance();
+  }
+
+  extensionFailed(errorType: string): void {
+    this.#endProcess();
+    const payload = (requestId: string): Buffer =>
+      platformPayload(errorType, requestId, 'an extension of the function failed');
+    if (this.#initialized !== undefined) {
+      this.#initEnded({ status: 'error', errorType, payload });
+      return;
+    }
+    const current = this.#current;
+    if (current === undefined) {
+      if (this.#phase === 'idle') this.#phase = 'cold';
+      return;
+    }
+    if (current.outcome === undefined) {
+      current.end = { status: 'failure', errorType };
+      this.#settle(current, { kind: 'function-error', reason: 'exit' }, payload(current.invocation.requestId));
+    }
+    this.#complete(current);
   }
 
   #initEnded(failure: InitFailure | undefined): void {
@@ -301,19 +365,19 @@ export class Environment implements RuntimeDelegate {
 
   /** Kills what runs; its exit is then nobody's concern. */
   #endProcess(): void {
-    const process = this.#process;
+    const processes = [this.#process, ...this.#extensionProcesses];
     this.#process = undefined;
+    this.#extensionProcesses = [];
     this.#ready = false;
-    process?.killGroup('SIGKILL');
+    for (const process of processes) process?.killGroup('SIGKILL');
     this.#api.reset(undefined);
   }
 
   #exited(process: FunctionProcess, exit: ProcessExit, failure: Error | undefined): void {
     if (this.#process !== process) return;
-    this.#process = undefined;
-    this.#ready = false;
-    this.#api.reset(undefined);
     if (this.#stopped) return;
+    // Extensions end with the runtime; all of them start again with it.
+    this.#endProcess();
     if (this.#initialized !== undefined) {
       if (failure !== undefined) this.#initEnded(entrypointFailure(failure));
       else this.#initEnded(this.#postedFailure() ?? exitFailure(exit));
@@ -367,12 +431,20 @@ export class Environment implements RuntimeDelegate {
 
   runtimeNext(): void {
     this.#ready = true;
+    this.#advance();
+  }
+
+  /** Initialisation and invocation are over when the runtime and all extensions have asked for more. */
+  #advance(): void {
+    if (!this.#ready) return;
     if (this.#initialized !== undefined) {
+      if (!this.#extensions.initialized) return;
+      this.#extensions.seal();
       this.#initEnded(undefined);
       return;
     }
     const current = this.#current;
-    if (current !== undefined && current.outcome !== undefined) this.#complete(current);
+    if (current?.outcome !== undefined && this.#extensions.idle) this.#complete(current);
   }
 
   runtimeResponse(body: Buffer): void {

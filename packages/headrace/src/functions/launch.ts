@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FunctionVersion } from './definition.ts';
@@ -89,6 +90,27 @@ export function planLaunch(
   }
   if (wrapper !== undefined && wrapper !== '') words = [realPath(wrapper, folders), ...words];
   return { command: words[0]!, args: words.slice(1), environment, ownRuntime: !custom };
+}
+
+/** External extensions: the executables of `/opt/extensions`, by name. */
+export async function findExtensions(layers: string | undefined): Promise<string[]> {
+  if (layers === undefined) return [];
+  const entries = await readdir(join(layers, 'extensions'), { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
+
+const hiddenFromExtensions =
+  /^(?:_HANDLER|AWS_EXECUTION_ENV|AWS_LAMBDA_LOG_(?:GROUP|STREAM)_NAME|LAMBDA_TASK_ROOT|LAMBDA_RUNTIME_DIR|AWS_XRAY_.*)$/;
+
+/** An extension's process has the runtime's environment, but for what is the runtime's only. */
+export function planExtension(runtime: LaunchPlan, folders: Folders, name: string): LaunchPlan {
+  const environment = Object.fromEntries(
+    Object.entries(runtime.environment).filter(([key]) => !hiddenFromExtensions.test(key)),
+  );
+  return { command: join(folders.layers ?? '', 'extensions', name), args: [], environment, ownRuntime: false };
 }
 
 function nodeFlags(version: FunctionVersion): string[] {

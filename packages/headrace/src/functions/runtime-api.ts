@@ -1,7 +1,6 @@
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { responsePayloadLimit } from './error-payloads.ts';
-import type { Extensions } from './extensions.ts';
 import {
   type BodyReader,
   type Exchange,
@@ -29,6 +28,13 @@ export interface StreamedResponse {
   end(error: { errorType: string; body: Buffer } | undefined): void;
 }
 
+/** The paths of the port that are not the runtime's own. */
+export interface OtherPaths {
+  /** True when the request was one of them and is or will be answered. */
+  request(exchange: Exchange, body: Buffer): boolean;
+  closed(connection: HttpConnection): void;
+}
+
 type State = 'Started' | 'Ready' | 'Running' | 'ResponseSent' | 'ErrorSent' | 'InitError';
 /** Connections that one environment may hold at a time: a runtime needs one or two, an extension two. */
 const connectionLimit = 64;
@@ -43,7 +49,7 @@ const invocationPath = '/2018-06-01/runtime/invocation/';
  */
 export class RuntimeApi implements RequestHandler {
   readonly #delegate: RuntimeDelegate;
-  readonly #extensions: Extensions;
+  readonly #others: OtherPaths;
   readonly #connections = new Set<HttpConnection>();
   #server: Server | undefined;
   #channel: HttpConnection | undefined;
@@ -55,9 +61,9 @@ export class RuntimeApi implements RequestHandler {
   /** `host:port` for `AWS_LAMBDA_RUNTIME_API`. */
   address = '';
 
-  constructor(delegate: RuntimeDelegate, extensions: Extensions) {
+  constructor(delegate: RuntimeDelegate, others: OtherPaths) {
     this.#delegate = delegate;
-    this.#extensions = extensions;
+    this.#others = others;
   }
 
   async listen(): Promise<void> {
@@ -146,7 +152,7 @@ export class RuntimeApi implements RequestHandler {
       }
       return;
     }
-    if (!this.#extensions.request(exchange, body)) refuse(exchange, 404, 'NotFound', 'No such path.');
+    if (!this.#others.request(exchange, body)) refuse(exchange, 404, 'NotFound', 'No such path.');
   }
 
   #invocationRequest(exchange: Exchange, rest: string, body: Buffer): void {
@@ -298,7 +304,7 @@ export class RuntimeApi implements RequestHandler {
   closed(connection: HttpConnection): void {
     this.#connections.delete(connection);
     if (this.#next?.connection === connection) this.#next = undefined;
-    this.#extensions.closed(connection);
+    this.#others.closed(connection);
   }
 }
 
