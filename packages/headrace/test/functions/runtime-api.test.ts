@@ -123,7 +123,7 @@ test('a result is accepted once, for the invocation that runs, and in order', as
   const station = await Station.open();
   const client = new Client(station);
   client.post('invocation/id-1/response', '1');
-  await client.expect(/^HTTP\/1\.1 403 [^]*"errorType":"InvalidStateTransition"/);
+  await client.expect(/^HTTP\/1\.1 403 [\s\S]*"errorType":"InvalidStateTransition"/);
   client.get('invocation/next');
   await eventually(() => station.heard.length === 1);
   station.deliver('id-1');
@@ -132,12 +132,12 @@ test('a result is accepted once, for the invocation that runs, and in order', as
   await client.expect(/Request-Id: id-1/);
   client.post('init/error', '{}');
   await client.expect(
-    /^HTTP\/1\.1 403 [^]*State transition from Running to InitError failed for runtime\. Error: State transition is not allowed/,
+    /^HTTP\/1\.1 403 [\s\S]*State transition from Running to InitError failed for runtime\. Error: State transition is not allowed/,
   );
   client.post('invocation/other/response', '1');
-  await client.expect(/^HTTP\/1\.1 400 [^]*\{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"\}$/);
+  await client.expect(/^HTTP\/1\.1 400 [\s\S]*\{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"\}$/);
   client.post('invocation/id-1/response', '"one"');
-  await client.expect(/^HTTP\/1\.1 202 Accepted\r\n[^]*\{"status":"OK"\}$/);
+  await client.expect(/^HTTP\/1\.1 202 Accepted\r\n[\s\S]*\{"status":"OK"\}$/);
   client.post('invocation/id-1/response', '"two"');
   await client.expect(/^HTTP\/1\.1 400 /);
   client.get('invocation/next');
@@ -245,7 +245,7 @@ test('a streamed answer that breaks off is truncated; another mode is refused', 
   station.deliver('id-1');
   await client.expect(/HTTP\/1\.1 200/);
   client.post('invocation/id-1/response', '1', 'Lambda-Runtime-Function-Response-Mode: slow\n');
-  await client.expect(/^HTTP\/1\.1 400 [^]*InvalidFunctionResponseMode/);
+  await client.expect(/^HTTP\/1\.1 400 [\s\S]*InvalidFunctionResponseMode/);
   assert.match(station.heard.at(-1)!, /^error Runtime\.InvalidResponseModeHeader /);
   client.get('invocation/next');
   await eventually(() => station.heard.at(-1) === 'next');
