@@ -113,8 +113,13 @@ describe('bad input', () => {
     refused(fileOf(''), 'INPUT_UNREADABLE', /is empty/);
     refused(fileOf('\n\n'), 'INPUT_UNREADABLE', /is empty/);
     refused(fileOf('a,b\n'), 'INPUT_UNREADABLE', /a header and no records/);
-    refused(fileOf('a,b\nx,y\n'), 'INPUT_UNREADABLE', /no column of numbers to score; its columns: a, b/);
+    refused(
+      fileOf('a,b\nx,y\n'),
+      'INPUT_UNREADABLE',
+      /no column of numbers to score; it was read as CSV with the header: a, b/,
+    );
     refused(fileOf('1,2\n3,4\n'), 'INPUT_UNREADABLE', /must name its columns/);
+    refused(fileOf('{"a":"x"}\n'), 'INPUT_UNREADABLE', /no column of numbers to score; it was read as JSON lines/);
     refused(fileOf('just a line of text\nand another\n'), 'INPUT_UNREADABLE', /no column of numbers/);
     refused(fileOf(Buffer.from([0x1f, 0x8b, 8, 0])), 'INPUT_UNREADABLE', /gzip/);
     refused(fileOf(Buffer.from([1, 0, 2, 0])), 'INPUT_UNREADABLE', /not a text/);

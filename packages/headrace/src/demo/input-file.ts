@@ -193,7 +193,10 @@ function survey(path: string, reader: Reader, columns: readonly string[] | undef
   const chosen = columns ?? numeric.map(([name]) => name);
   const listed = (names: Iterable<string>): string => [...names].slice(0, 20).join(', ') || 'none';
   if (chosen.length === 0) {
-    throw unreadable(`${path} (${reader.format}) has no column of numbers to score; its columns: ${listed(known)}`);
+    const what = `${path} has no column of numbers to score`;
+    if (reader.format !== 'CSV') throw unreadable(`${what}; it was read as ${reader.format}`);
+    const names = reader.header.map((name) => name.slice(0, 60));
+    throw unreadable(`${what}; it was read as CSV with the header: ${listed(names)}`);
   }
   for (const column of chosen) {
     const name = column.split('*')[0]!.trim();
