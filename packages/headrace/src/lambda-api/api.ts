@@ -33,7 +33,7 @@ export interface LambdaApiOptions {
   readonly now?: () => number;
   /** In [0, 1); picks between an alias's versions. */
   readonly random?: () => number;
-  /** How long a creation shows Pending and an update InProgress. Default 25. */
+  /** How long a creation shows Pending and an update InProgress. Default 15. */
   readonly settleMilliseconds?: number;
 }
 
@@ -81,7 +81,7 @@ export function createLambdaApi(options: LambdaApiOptions): LambdaApi {
     },
     accountConcurrency: options.accountConcurrency ?? 1_000,
     isOwnBroker: options.isOwnBroker ?? (() => false),
-    settleMilliseconds: options.settleMilliseconds ?? 25,
+    settleMilliseconds: options.settleMilliseconds ?? 15,
   };
   for (const { name, reservedConcurrency, provisionedConcurrency } of documents.functions.values()) {
     if (reservedConcurrency !== undefined) engine.setReservedConcurrency(name, reservedConcurrency);
