@@ -10,6 +10,7 @@ import { compileEngineOptions, type EngineConfiguration, type EngineOptions } fr
 import type { FunctionEngine } from './functions/definition.ts';
 import { createFunctionEngine } from './functions/engine.ts';
 import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gateway/credentials.ts';
+import { createOperatorApi } from './gateway/operator-api.ts';
 import { createGateway } from './gateway/server.ts';
 import { createLambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
@@ -138,6 +139,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       sageMaker,
       tables,
       createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
+      createOperatorApi({ mappings, environments: () => functions.snapshot(), audit: (page) => store.audit(page) }),
     ],
     ...(credentialsFile === undefined ? {} : { credentials: anyOf(temporaryKeys, readCredentials(credentialsFile)) }),
     onError: (error, { requestId, path }) =>

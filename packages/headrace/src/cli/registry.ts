@@ -19,7 +19,10 @@ export const commands: Readonly<Record<string, Entry>> = {
   'delete-stack': { summary: 'remove what deploy made' },
   dev: { summary: 'deploy and follow edits' },
   logs: { summary: "read a function's log" },
-  mappings: { summary: 'list, show, skip or park in event source mappings' },
+  mappings: {
+    summary: 'list, show, skip or park in event source mappings',
+    load: () => import('./commands/mappings.ts'),
+  },
   filter: {
     summary: 'try a filter pattern on a file or a topic',
     load: () => import('./commands/filter.ts'),
@@ -27,5 +30,5 @@ export const commands: Readonly<Record<string, Entry>> = {
   check: { summary: 'walk the way to a Kafka cluster hop by hop' },
   anomaly: { summary: 'score a file of measurements', load: () => import('./commands/anomaly.ts') },
   broker: { summary: 'a Kafka broker for development' },
-  backup: { summary: 'copy the data directory while it is in use' },
+  backup: { summary: 'copy the data directory while it is in use', load: () => import('./commands/backup.ts') },
 };

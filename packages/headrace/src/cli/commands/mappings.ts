@@ -1,0 +1,88 @@
+import { HeadraceError } from '../../errors.ts';
+import type { MappingSummary } from '../../gateway/operator-api.ts';
+import type { BlockingRecord, MappingSnapshot } from '../../mappings/definition.ts';
+import { clientFlags, readClientFlags } from '../client-flags.ts';
+import type { Command } from '../command.ts';
+import { operatorGet } from '../operator-client.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command: Command = {
+  usage: 'mappings [list | show UUID | blocked UUID] [options]',
+  description:
+    'Looks into the event source mappings of a running engine: list gives state and lag of all, show the partitions of ' +
+    'one with their offsets, blocked the records that keep partitions from going on, each with its error and next try.',
+  positionals: ['[WHAT]', '[UUID]'],
+  options: { ...clientFlags, json: { type: 'boolean', description: 'one JSON document' } },
+  examples: [
+    { line: 'headrace mappings', does: 'all mappings with state and lag' },
+    { line: 'headrace mappings blocked 6a5c0f1e-…', does: 'what holds this one up' },
+  ],
+  async run({ positionals, options, terminal }) {
+    const [what = 'list', uuid] = positionals;
+    const client = readClientFlags(options);
+    const json = options.boolean('json');
+    if (what === 'list') {
+      const { mappings } = await operatorGet<{ mappings: MappingSummary[] }>(client, 'mappings');
+      if (json) terminal.print(JSON.stringify({ mappings }, null, 2));
+      else printList(terminal, mappings);
+      return 0;
+    }
+    if (what !== 'show' && what !== 'blocked') {
+      throw new HeadraceError('USAGE', `mappings knows list, show and blocked, not "${what}"`);
+    }
+    if (uuid === undefined) throw new HeadraceError('USAGE', `mappings ${what} needs the UUID of a mapping`);
+    if (what === 'show') {
+      const snapshot = await operatorGet<MappingSnapshot>(client, `mappings/${encodeURIComponent(uuid)}`);
+      if (json) terminal.print(JSON.stringify(snapshot, null, 2));
+      else printSnapshot(terminal, snapshot);
+      return 0;
+    }
+    const answer = await operatorGet<{ blocked: BlockingRecord[] }>(
+      client,
+      `mappings/${encodeURIComponent(uuid)}/blocked`,
+    );
+    if (json) terminal.print(JSON.stringify(answer, null, 2));
+    else printBlocked(terminal, answer.blocked);
+    return 0;
+  },
+};
+
+const shown = (value: number | null): string => (value === null ? '-' : String(value));
+
+function printList(terminal: Terminal, mappings: readonly MappingSummary[]): void {
+  if (mappings.length === 0) terminal.print('no event source mappings');
+  for (const mapping of mappings) {
+    const name = mapping.functionArn.split(':').slice(6).join(':');
+    terminal.print(
+      `${mapping.uuid}  ${mapping.state.padEnd(9)} ${mapping.topics.join(',')} → ${name}  lag ${shown(mapping.lag)} (${shown(mapping.lagSeconds)} s)  ${mapping.lastProcessingResult}`,
+    );
+    if (mapping.blocked > 0)
+      terminal.print(`  ${mapping.blocked} partitions blocked: headrace mappings blocked ${mapping.uuid}`);
+    for (const warning of mapping.warnings) terminal.print(`  ${warning}`);
+  }
+}
+
+function printSnapshot(terminal: Terminal, snapshot: MappingSnapshot): void {
+  const { counts } = snapshot;
+  terminal.print(`${snapshot.uuid}  ${snapshot.state}  ${snapshot.lastProcessingResult}`);
+  terminal.print(`${snapshot.topics.join(',')} → ${snapshot.functionArn}, group ${snapshot.consumerGroupId}`);
+  terminal.print(
+    `received ${counts.received}, filtered ${counts.filtered}, invocations ${counts.invocations} (${counts.failedInvocations} failed, ${counts.throttles} throttled), pollers ${snapshot.pollers}`,
+  );
+  for (const partition of snapshot.partitions) {
+    terminal.print(
+      `  ${partition.topic}-${partition.partition}  committed ${partition.committedOffset}  settled ${partition.settledOffset}  end ${partition.highWatermark}  lag ${partition.lag} (${partition.lagSeconds} s)`,
+    );
+  }
+  for (const warning of snapshot.warnings) terminal.print(`  ${warning}`);
+}
+
+function printBlocked(terminal: Terminal, blocked: readonly BlockingRecord[]): void {
+  if (blocked.length === 0) terminal.print('nothing is blocked');
+  for (const record of blocked) {
+    terminal.print(
+      `${record.topic}-${record.partition} at offset ${record.offset}: ${record.attempts} attempts since ${record.firstFailure}, next ${record.nextAttempt ?? 'unknown'}`,
+    );
+    terminal.print(`  ${record.error.type}: ${record.error.message}`);
+  }
+}

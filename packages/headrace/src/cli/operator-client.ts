@@ -1,0 +1,39 @@
+import { Sha256 } from '@aws-crypto/sha256-js';
+import { SignatureV4 } from '@smithy/signature-v4';
+import { HeadraceError } from '../errors.ts';
+import { type ClientConfiguration, clientError } from './client-flags.ts';
+
+/** Asks a running engine under `/headrace/v1/`; signed, so it works with and without `--credentials`. */
+export async function operatorGet<T>(client: ClientConfiguration, path: string): Promise<T> {
+  const url = new URL(`${client.endpoint.replace(/\/$/, '')}/headrace/v1/${path}`);
+  const signer = new SignatureV4({
+    credentials: client.credentials,
+    region: client.region,
+    service: 'headrace',
+    sha256: Sha256,
+  });
+  const signed = await signer.sign({
+    method: 'GET',
+    protocol: url.protocol,
+    hostname: url.hostname,
+    path: url.pathname,
+    query: Object.fromEntries(url.searchParams),
+    headers: { host: url.host },
+  });
+  const { host: _host, ...headers } = signed.headers;
+  let response: Response;
+  try {
+    response = await fetch(url, { headers });
+  } catch (error) {
+    throw clientError(error instanceof Error && error.cause !== undefined ? error.cause : error, client.endpoint);
+  }
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text) as T;
+  let message = text;
+  try {
+    message = (JSON.parse(text) as { message?: string }).message ?? text;
+  } catch {
+    // Not JSON: somebody else answers there, and what they say is shown as it is.
+  }
+  throw new HeadraceError('ENGINE_REFUSED', `${response.status}: ${message}`);
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createOperatorApi } from '../src/gateway/operator-api.ts';
+import type { BlockingRecord, MappingSnapshot, PartitionSnapshot, StoredMapping } from '../src/mappings/definition.ts';
+import { call, startApi } from './api-world.ts';
+
+const uuid = '6a5c0000-0000-4000-8000-000000000000';
+const blockedBy: BlockingRecord = {
+  topic: 'orders',
+  partition: 1,
+  offset: 42,
+  key: null,
+  firstFailure: '2026-01-05T10:11:12.000Z',
+  attempts: 3,
+  error: { type: 'TypeError', message: 'no' },
+};
+const partition = (number: number, more: Partial<PartitionSnapshot> = {}): PartitionSnapshot => ({
+  topic: 'orders',
+  partition: number,
+  settledOffset: 42,
+  committedOffset: 42,
+  position: 50,
+  highWatermark: 60,
+  lag: 18,
+  lagSeconds: number,
+  inFlight: 0,
+  bufferedBytes: 0,
+  ...more,
+});
+const stored = {
+  definition: {
+    uuid,
+    functionArn: 'arn:aws:lambda:us-east-1:123456789012:function:f',
+    topics: ['orders'],
+    consumerGroupId: 'g',
+  },
+  status: { state: 'Enabled', stateTransitionReason: 'USER_INITIATED', lastProcessingResult: 'OK', lastModified: 1 },
+} as unknown as StoredMapping;
+const snapshot = {
+  uuid,
+  ...stored.status,
+  pollers: 1,
+  partitions: [partition(0), partition(1, { blockedBy })],
+  warnings: [],
+} as unknown as MappingSnapshot;
+
+test('an operator sees lag, what blocks a mapping, and who changed what', async () => {
+  const mappings = {
+    list: () => [stored],
+    get: (id: string) => (id === uuid ? stored : undefined),
+    snapshot: (id: string) => (id === uuid ? snapshot : undefined),
+  };
+  await using world = await startApi({
+    gateway: {
+      apis: [
+        createOperatorApi({
+          mappings,
+          environments: () => [],
+          audit: ({ limit, before }) => [{ id: limit, changes: [], before } as never],
+        }),
+      ],
+    },
+  });
+  const get = (path: string): ReturnType<typeof call> => call(world.endpoint, 'GET', `/headrace/v1/${path}`);
+  assert.deepEqual((await get('mappings')).body, {
+    mappings: [
+      {
+        uuid,
+        functionArn: stored.definition.functionArn,
+        topics: ['orders'],
+        consumerGroupId: 'g',
+        state: 'Enabled',
+        lastProcessingResult: 'OK',
+        lag: 36,
+        lagSeconds: 1,
+        pollers: 1,
+        blocked: 1,
+        warnings: [],
+      },
+    ],
+  });
+  assert.deepEqual((await get(`mappings/${uuid}/blocked`)).body, { blocked: [blockedBy] });
+  assert.equal(((await get(`mappings/${uuid}`)).body['partitions'] as unknown[]).length, 2);
+  assert.deepEqual((await get('environments')).body, { environments: [] });
+  assert.deepEqual((await get('audit?limit=7&before=9')).body, { entries: [{ id: 7, changes: [], before: 9 }] });
+  assert.match(String((await get('audit?limit=0')).body['message']), /limit must be a whole number from 1 to 1000/);
+  assert.equal((await get('mappings/none')).status, 404);
+  assert.equal((await get('nothing')).status, 404);
+  assert.equal((await call(world.endpoint, 'POST', '/headrace/v1/mappings')).status, 404);
+});
