@@ -1,4 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { registerAcls } from './apis/acls.ts';
 import { registerConfigs } from './apis/configs.ts';
 import { registerConsumerGroups } from './apis/consumer-groups.ts';
 import { registerFetch } from './apis/fetch.ts';
@@ -18,6 +20,7 @@ import { Control } from './control.ts';
 import { Faults } from './faults/faults.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { type BrokerConfigName, type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
+import { Authentication } from './security/authentication.ts';
 import { Connection } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
 import { Storage } from './storage/storage.ts';
@@ -77,6 +80,14 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
 const stringify = (configs: Record<string, string | number | boolean>): Map<string, string> =>
   new Map(Object.entries(configs).map(([name, value]) => [name, String(value)]));
 
+/** The subject of a client's certificate, in the order in which Java writes it; undefined when it showed none. */
+function certificatePrincipal(socket: TLSSocket): string | undefined {
+  const { subject } = socket.getPeerCertificate();
+  if (!subject) return undefined;
+  const parts = Object.entries(subject).map(([name, value]) => `${name}=${String(value)}`);
+  return `User:${parts.reverse().join(',')}`;
+}
+
 class RunningBroker implements Broker {
   readonly #options: CompiledOptions;
   readonly #registry = new Registry();
@@ -85,6 +96,7 @@ class RunningBroker implements Broker {
   readonly #cluster: Cluster;
   readonly #groups: GroupCoordinator;
   readonly #transactions: TransactionCoordinator;
+  readonly #authentication: Authentication;
   readonly #producerIds = new ProducerIds();
   readonly #dispatcher: Dispatcher;
   #storage: Storage | undefined;
@@ -129,11 +141,14 @@ class RunningBroker implements Broker {
     });
     const transactions = this.#transactions;
     const authorizer = new Authorizer(options.authorize);
+    this.#authentication = new Authentication(clock, settings.number('connections.max.reauth.ms'), options.sasl);
     const faults = new Faults(clock, cluster, options.faults);
     this.faults = faults;
     this.control = new Control(cluster, groups);
     const registry = this.#registry;
     registerVersions(registry);
+    this.#authentication.register(registry);
+    registerAcls(registry);
     registerMetadata(registry, { cluster, authorizer, faults });
     registerTopics(registry, { cluster, authorizer });
     const groupConfigs = this.#groupConfigs;
@@ -173,7 +188,7 @@ class RunningBroker implements Broker {
       },
     });
     registerTransactions(registry, { cluster, groups, transactions, authorizer, faults });
-    this.#dispatcher = new Dispatcher(registry, faults.intercept);
+    this.#dispatcher = new Dispatcher(registry, this.#authentication, faults.intercept);
   }
 
   get bootstrapServers(): string {
@@ -207,7 +222,7 @@ class RunningBroker implements Broker {
   }
 
   #listen(node: Node, port: number, host: string): Promise<void> {
-    const server = createServer({ highWaterMark: 256 << 10 }, (socket) => this.#accept(socket, node));
+    const server = this.#createServer((socket, principal) => this.#accept(socket, node, principal));
     this.#servers.set(node, server);
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -221,8 +236,31 @@ class RunningBroker implements Broker {
     });
   }
 
-  #accept(socket: Socket, node: Node): void {
-    const connection = new Connection(socket, node, false, this.#dispatcher.respond, this.#options.onError);
+  #createServer(accept: (socket: Socket, principal: string | undefined) => void): Server {
+    const { tls, onError } = this.#options;
+    if (!tls) return createServer({ highWaterMark: 256 << 10 }, (socket) => accept(socket, undefined));
+    const { clientAuth = 'none', ...rest } = tls;
+    const server = createTlsServer(
+      {
+        ...rest,
+        requestCert: clientAuth !== 'none',
+        rejectUnauthorized: clientAuth !== 'none',
+        handshakeTimeout: 10_000,
+      },
+      (socket) => accept(socket, certificatePrincipal(socket)),
+    );
+    server.on('tlsClientError', (error, { remoteAddress = '' }) =>
+      onError(error, { id: 0, clientId: '', remoteHost: remoteAddress }),
+    );
+    return server;
+  }
+
+  #accept(socket: Socket, node: Node, principal: string | undefined): void {
+    const { onError, settings, tls } = this.#options;
+    const largestFrame = settings.number('socket.request.max.bytes');
+    const connection = new Connection(socket, node, tls !== undefined, largestFrame, this.#dispatcher.respond, onError);
+    if (principal !== undefined) connection.principal = principal;
+    this.#authentication.accept(connection);
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));
   }

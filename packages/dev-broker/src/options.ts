@@ -2,6 +2,7 @@ import type { Authorize } from './authorize.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { FaultPlan } from './faults/rule.ts';
+import type { SaslOptions } from './security/authentication.ts';
 
 /** A topic to create at the start. One that is already there (with `dataDir`) is left as it is. */
 export interface TopicOptions {
@@ -10,6 +11,17 @@ export interface TopicOptions {
   partitions?: number;
   /** By Kafka's names, such as `{ 'cleanup.policy': 'compact' }`. */
   configs?: Record<string, string | number | boolean>;
+}
+
+/** All PEM texts. */
+export interface TlsOptions {
+  key: string | Buffer;
+  cert: string | Buffer;
+  passphrase?: string;
+  /** Authorities that client certificates must come from. */
+  ca?: string | Buffer;
+  /** Whether clients must show a certificate; their principal is its subject then. Default `none`. */
+  clientAuth?: 'none' | 'requested' | 'required';
 }
 
 /** What `startBroker` takes. Everything is optional. */
@@ -37,6 +49,10 @@ export interface BrokerOptions {
   clock?: Clock;
   /** Says who may do what; by default everyone may do everything. */
   authorize?: Authorize;
+  /** Asks clients who they are. Default: everybody is `User:ANONYMOUS`. */
+  sasl?: SaslOptions;
+  /** Encrypts connections. Default: plain TCP. */
+  tls?: TlsOptions;
   /** Faults drawn at random from a seed. */
   faults?: FaultPlan;
   /** Told of a peer that sent what no client sends, and of failures of the broker itself. Default: nobody. */
@@ -121,6 +137,8 @@ export interface CompiledOptions {
   clock: Clock;
   authorize: Authorize | undefined;
   faults: FaultPlan | undefined;
+  sasl: SaslOptions | undefined;
+  tls: TlsOptions | undefined;
   onError: NonNullable<BrokerOptions['onError']>;
 }
 
@@ -158,6 +176,8 @@ export function compileOptions(options: BrokerOptions): CompiledOptions {
     clock: options.clock ?? systemClock,
     authorize: options.authorize,
     faults: options.faults,
+    sasl: options.sasl,
+    tls: options.tls,
     onError: options.onError ?? (() => undefined),
   };
 }

@@ -7,7 +7,6 @@ import { FrameReader } from './frames.ts';
 /** Requests that may wait behind the one being answered before reading from the socket stops. */
 const MAXIMUM_QUEUED = 32;
 const MAXIMUM_QUEUED_BYTES = 4 << 20;
-const LARGEST_FRAME = 100 << 20;
 
 /** Header of a request, and where its body begins. */
 export interface RequestHeader {
@@ -61,13 +60,14 @@ export class Connection {
     socket: Socket,
     node: Node,
     isSecure: boolean,
+    largestFrame: number,
     respond: Respond,
     onError: (error: unknown, connection: Connection) => void,
   ) {
     this.socket = socket;
     this.node = node;
     this.isSecure = isSecure;
-    this.frames = new FrameReader(LARGEST_FRAME);
+    this.frames = new FrameReader(largestFrame);
     this.#respond = respond;
     this.#onError = onError;
     socket.setNoDelay(true);

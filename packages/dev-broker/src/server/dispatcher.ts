@@ -4,6 +4,7 @@ import { CutAnswer } from '../faults/faults.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { ProtocolError, Reader } from '../protocol/reader.ts';
 import type { Api } from '../protocol/schema.ts';
+import type { Authentication } from '../security/authentication.ts';
 import { type RequestMessage, requests } from '../telemetry.ts';
 import { type Answer, type Connection, frameAnswer, readHeader, skipTags } from './connection.ts';
 
@@ -21,14 +22,18 @@ export type Interceptor = (
 export class Dispatcher {
   readonly #registry: Registry;
   readonly #intercept: Interceptor;
+  readonly #authentication: Authentication;
 
-  constructor(registry: Registry, intercept: Interceptor) {
+  constructor(registry: Registry, authentication: Authentication, intercept: Interceptor) {
+    this.#authentication = authentication;
     this.#registry = registry;
     this.#intercept = intercept;
   }
 
   /** @throws ProtocolError for what no client sends; the connection is closed then */
   readonly respond = (frame: Buffer, connection: Connection): Answer | Promise<Answer> => {
+    const bare = this.#authentication.bareToken(frame, connection);
+    if (bare) return bare.then((answer) => (answer === 'close' ? answer : [answer]));
     const reader = new Reader(frame);
     const header = readHeader(reader);
     const { apiKey, version, correlationId, clientId } = header;
@@ -47,6 +52,7 @@ export class Dispatcher {
       const message = { api: api.name, apiKey, version, clientId, connection: connection.id, node: connection.node.id };
       requests.publish(message satisfies RequestMessage);
     }
+    this.#authentication.check(registered, context);
     const handle = (): unknown => registered.handler(request, context);
     const response = this.#intercept(registered, request, context, handle);
     const encode = (value: unknown): Answer => {

@@ -17,8 +17,16 @@ export class FrameReader {
   #partial = Buffer.alloc(0);
   #filled = 0;
 
+  readonly #usualBytes: number;
+
   constructor(maximumBytes: number) {
     this.maximumBytes = maximumBytes;
+    this.#usualBytes = maximumBytes;
+  }
+
+  /** Takes a smaller limit back. */
+  raise(): void {
+    this.maximumBytes = this.#usualBytes;
   }
 
   /** Bytes that wait for the rest of their frame. */
