@@ -2,9 +2,15 @@
 // others, and takes them down in the order in which nothing is lost.
 import { join } from 'node:path';
 import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
+import {
+  type AsynchronousInvocations,
+  createAsynchronousInvocations,
+  createResultDelivery,
+  newRequestId,
+} from './asynchronous/index.ts';
 import { systemClock } from './clock.ts';
 import { createClusterResolver } from './clusters.ts';
-import { createDestinations } from './destinations/index.ts';
+import { AwsClients, createDestinations } from './destinations/index.ts';
 import { createDynamoDbApi } from './dynamodb/api.ts';
 import { compileEngineOptions, type EngineConfiguration, type EngineOptions } from './engine-options.ts';
 import type { FunctionEngine } from './functions/definition.ts';
@@ -12,7 +18,7 @@ import { createFunctionEngine } from './functions/engine.ts';
 import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gateway/credentials.ts';
 import { createOperatorApi } from './gateway/operator-api.ts';
 import { createGateway } from './gateway/server.ts';
-import { createLambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
+import { createLambdaApi, type LambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
 import { createMappingSupervisor } from './mappings/supervisor.ts';
 import { createSageMakerRuntime } from './sagemaker-api/index.ts';
@@ -101,7 +107,9 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       >),
     }),
   });
-  const destinations = createDestinations({ clusterConfiguration: clusters.configurationOf });
+  const aws = new AwsClients();
+  undo.push(() => aws.close());
+  const destinations = createDestinations({ aws, clusterConfiguration: clusters.configurationOf });
   undo.push(() => destinations.close());
   const mappings = createMappingSupervisor({
     store: store.mappings,
@@ -111,7 +119,19 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     clock: systemClock,
     random: Math.random,
   });
-  const lambda = createLambdaApi({
+  const asynchronous: AsynchronousInvocations = createAsynchronousInvocations({
+    queue: store.events,
+    invoke: functions.invoke,
+    rulesOf: (functionName, qualifier) => lambda.eventRules(functionName, qualifier),
+    delivery: createResultDelivery(aws, (functionArn, payload) => {
+      const [, , , , , , functionName = '', qualifier = '$LATEST'] = functionArn.split(':');
+      asynchronous.submit({ requestId: newRequestId(), functionName, qualifier, payload });
+    }),
+    clock: systemClock,
+    log,
+  });
+  const lambda: LambdaApi = createLambdaApi({
+    submitEvent: (event) => asynchronous.submit(event),
     store,
     engine: functions,
     mappings,
@@ -156,6 +176,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   );
   await tablesStarted;
   mappings.start();
+  asynchronous.start();
 
   return {
     endpoint,
@@ -177,7 +198,9 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     async stop() {
       // What is in flight still calls model and table, so the mappings end first and the door closes late.
       const committed = await mappings.stop({ drainTimeoutMilliseconds: configuration.drainTimeoutMilliseconds });
+      await asynchronous.stop();
       await destinations.close();
+      aws.close();
       await functions.stop();
       await gateway.close();
       metrics.close();

@@ -6,7 +6,7 @@ import { CreateQueueCommand, DeleteQueueCommand, ReceiveMessageCommand, SQSClien
 import { startBroker } from '@headrace/dev-broker';
 import { eventually, type Moto, needs, startMoto } from '@headrace/testing';
 import { Consumer } from '@platformatic/kafka';
-import { createDestinations, parseDestination } from '../src/destinations/index.ts';
+import { AwsClients, createDestinations, parseDestination } from '../src/destinations/index.ts';
 import { HeadraceError } from '../src/errors.ts';
 import type { MappingDefinition } from '../src/mappings/definition.ts';
 import type { FailedBatch } from '../src/mappings/destinations.ts';
@@ -99,6 +99,7 @@ const document = {
 };
 
 const none = createDestinations({
+  aws: new AwsClients(),
   clusterConfiguration: async () => {
     throw new Error('not asked for');
   },
@@ -151,7 +152,7 @@ describe('destinations on an AWS-compatible server', { skip: needs('python'), ti
         HeadraceError.is(error) &&
         error.code === 'DESTINATION' &&
         error.retryable &&
-        error.message.includes(destination)
+        error.message.includes('SQS queue failed')
       );
     });
   });
@@ -194,6 +195,7 @@ describe('a Kafka topic as destination', () => {
   it('gets one message a record, under its own key and headers; the source topic is refused', async () => {
     await using broker = await startBroker({ topics: [{ name: 'failed', partitions: 1 }] });
     const destinations = createDestinations({
+      aws: new AwsClients(),
       clusterConfiguration: async () => ({ bootstrapServers: broker.bootstrapServers.split(',') }),
     });
     const consumer = new Consumer<Buffer, Buffer, Buffer, Buffer>({
@@ -248,6 +250,7 @@ describe('a Kafka topic as destination', () => {
     let broker = await startBroker({ topics: [{ name: 'failed', partitions: 1 }] });
     const port = Number(broker.bootstrapServers.split(':')[1]);
     const destinations = createDestinations({
+      aws: new AwsClients(),
       clusterConfiguration: async () => ({ bootstrapServers: [`127.0.0.1:${port}`] }),
     });
     try {

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { EventRules } from '../asynchronous/index.ts';
 import { toHeadraceError } from '../errors.ts';
 import type { FunctionCode, ResolveFunction } from '../functions/definition.ts';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
@@ -9,6 +10,7 @@ import { violations } from './constraints.ts';
 import { Answer, type ApiEngine, type Call, type Context, type SubmitEvent } from './context.ts';
 import { openDocuments } from './documents.ts';
 import { errorResponse, LambdaError, validationError } from './errors.ts';
+import { eventRules } from './event-rules.ts';
 import { isFunctionUrl, serveFunctionUrl, urlTarget } from './function-url-door.ts';
 import { handlers } from './operations.ts';
 import { type RegisteredFunction, registerFunction } from './registered-functions.ts';
@@ -45,6 +47,8 @@ export interface LambdaApi extends Api {
    * `headrace run` and `--backend` do. Validated like CreateFunction.
    */
   registerFunction(definition: RegisteredFunction): void;
+  /** What an asynchronous invocation goes by; undefined when the function or its qualifier is gone. */
+  eventRules(functionName: string, qualifier: string): EventRules | undefined;
   /** Removes code packages that nothing names. */
   collectCode(): number;
 }
@@ -111,6 +115,7 @@ export function createLambdaApi(options: LambdaApiOptions): LambdaApi {
     service: 'lambda',
     resolve: createResolver(context, store, documents, options.random),
     registerFunction: (definition) => registerFunction(context, definition),
+    eventRules: (functionName, qualifier) => eventRules(context, functionName, qualifier),
     collectCode,
     carriesOwnProof: (request) =>
       urlTarget(context, request)?.url.authType === 'NONE' ||

@@ -19,6 +19,18 @@ const migrations: readonly string[] = [
      request_id TEXT NOT NULL,
      changes TEXT NOT NULL
    );`,
+  `CREATE TABLE asynchronous_events (
+     request_id TEXT PRIMARY KEY,
+     function_name TEXT NOT NULL,
+     qualifier TEXT NOT NULL,
+     payload BLOB NOT NULL,
+     accepted_at INTEGER NOT NULL,
+     attempts INTEGER NOT NULL,
+     delays INTEGER NOT NULL,
+     due_at INTEGER NOT NULL,
+     result TEXT
+   );
+   CREATE INDEX asynchronous_events_due ON asynchronous_events (due_at);`,
 ];
 
 export const schemaVersion = migrations.length;

@@ -8,6 +8,7 @@ import { type AuditEntry, auditChange } from './audit.ts';
 import { CodeStore } from './code.ts';
 import { Collection } from './collection.ts';
 import { DirectoryLock } from './directory-lock.ts';
+import { EventQueue } from './event-queue.ts';
 import { migrate } from './schema.ts';
 
 /** One write of a document; `undo` puts memory back when the transaction fails. */
@@ -49,6 +50,8 @@ export class Store {
   readonly isPersistent: boolean;
   readonly code: CodeStore;
   readonly mappings: MappingStore;
+  /** Of asynchronous invocations. */
+  readonly events: EventQueue;
   readonly #lock: DirectoryLock | undefined;
   readonly #database: DatabaseSync;
   readonly #collections = new Map<string, Collection<object>>();
@@ -84,6 +87,7 @@ export class Store {
     this.#insertAudit = this.#database.prepare(
       'INSERT INTO audit (time, principal, operation, request_id, changes) VALUES (?, ?, ?, ?, ?)',
     );
+    this.events = new EventQueue(this.#database);
     this.mappings = storeOfMappings(this.collection<StoredMapping>('mapping'));
   }
 
