@@ -159,18 +159,18 @@ export class RandomCutForest {
   }
 
   /**
-   * Share of the trees whose best explanation of the known coordinates lies, in the missing ones, within these
-   * distances of the record.
-   * @param within one distance for each of `missing`
+   * Share of the trees whose nearest sample, the leaf that the record's point comes to, is within these distances of it.
+   * @param positions coordinates of the point that are compared
+   * @param within one distance for each
    */
-  agreement(record: Point, missing: readonly number[], within: readonly number[]): number {
+  agreement(record: Point, positions: readonly number[], within: readonly number[]): number {
     this.take(record);
     this.prepareQuery();
     if (!this.isOutputReady) return 0;
     const { f32, layout } = this.state;
     const query = layout.queryAt >> 2;
-    const near = candidates(this.state, missing).filter((point) =>
-      missing.every((j, k) => Math.abs(f32[point + j]! - f32[query + j]!) <= within[k]!),
+    const near = candidates(this.state, []).filter((point) =>
+      positions.every((j, k) => Math.abs(f32[point + j]! - f32[query + j]!) <= within[k]!),
     );
     return near.length / layout.trees;
   }

@@ -63,15 +63,14 @@ interface PastAnomaly {
   /** Number of the record. */
   readonly at: number;
   readonly score: number;
-  readonly scaled: readonly number[];
-  /** What stood in its place in the scaled units. */
+  /** What was expected in its place, scaled. */
   readonly expected: readonly number[];
 }
 
 const SIGNIFICANT_SHARE = 0.3;
 const SIGNIFICANT_FACTOR = 1.2;
 const NOISE = 1e-3;
-/** Share of the trees that must know the record's values after this shingle, to take it for ordinary. */
+/** Share of the trees that must hold a like record after a like shingle, to take it for ordinary. */
 const AGREEMENT = 0.1;
 
 /**
@@ -93,6 +92,8 @@ export class ThresholdedForest {
   private held: number[][] | undefined;
   /** The scaled shingle that ends with the last record. */
   private readonly window: number[];
+  /** The same with what was expected in place of each anomaly. */
+  private readonly cleanWindow: number[];
   private records = 0;
   private lastScore = 0;
   private lastExcess = 0;
@@ -134,6 +135,7 @@ export class ThresholdedForest {
       absoluteThreshold: absolute,
     });
     this.window = new Array<number>(dimensions).fill(0);
+    this.cleanWindow = new Array<number>(dimensions).fill(0);
   }
 
   /**
@@ -194,13 +196,14 @@ export class ThresholdedForest {
     let attribution: Attribution;
     let corrected = score;
     if (past && age < shingleSize) {
-      const inWindow = this.withoutAnomaly(past, age, scaled);
+      const inWindow = this.forest.evaluatePoint([...this.cleanWindow.slice(this.recordSize), ...scaled]);
       corrected = inWindow.score;
       attribution = inWindow.attribution;
       const fresh = age * this.recordSize;
       let remainder = 0;
       for (let j = dimensions - fresh; j < dimensions; j++) remainder += attribution.high[j]! + attribution.low[j]!;
       const significant =
+        this.thresholder.grade(corrected, bar) > 0 &&
         remainder > SIGNIFICANT_SHARE * past.score &&
         (remainder * dimensions) / fresh > SIGNIFICANT_FACTOR * bar.threshold;
       if (!significant) {
@@ -230,23 +233,8 @@ export class ThresholdedForest {
     this.noteRun(scaled);
     if (drifted) return { grade: 0, corrected, correction: 'DATA_DRIFT' };
     if (this.alertOnce && this.runLength > 1) return { grade: 0, corrected, correction: 'ALERT_ONCE' };
-    this.lastAnomaly = { at: this.records, score, scaled, expected: expectedScaled };
+    this.lastAnomaly = { at: this.records, score, expected: expectedScaled };
     return { grade, corrected, expected, attribution };
-  }
-
-  /** The score, had the past anomaly been what was expected. */
-  private withoutAnomaly(
-    past: PastAnomaly,
-    age: number,
-    scaled: readonly number[],
-  ): { score: number; attribution: Attribution } {
-    const { dimensions } = this.forest.options;
-    const point = [...this.window.slice(this.recordSize), ...scaled];
-    const at = dimensions - (age + 1) * this.recordSize;
-    past.expected.forEach((value, j) => {
-      point[at + j] = value;
-    });
-    return this.forest.evaluatePoint(point);
   }
 
   /** Mean size of the steps from record to record in the shingle, for each number of a record. */
@@ -317,6 +305,9 @@ export class ThresholdedForest {
     this.forest.update(scaled);
     this.window.splice(0, this.recordSize);
     this.window.push(...scaled);
+    const anomaly = this.lastAnomaly?.at === this.records ? this.lastAnomaly.expected : scaled;
+    this.cleanWindow.splice(0, this.recordSize);
+    this.cleanWindow.push(...anomaly);
     this.records++;
   }
 

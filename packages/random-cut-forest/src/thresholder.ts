@@ -66,7 +66,7 @@ export class Thresholder {
   update(score: number, corrected: number, previous: number): void {
     const capped = Math.min(score, CAP);
     this.primary.update(capped);
-    this.secondary.update(Math.min(corrected, CAP) - (this.options.shingled ? previous : 0));
+    this.secondary.update(corrected - (this.options.shingled ? previous : 0));
     const below = this.primary.mean - capped;
     if (below > 0) this.lower.update(below);
   }
