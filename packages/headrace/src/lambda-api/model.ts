@@ -82,6 +82,14 @@ for (const [name, correction] of Object.entries(corrections)) {
   file.shapes[name] = { ...shapeOf(name), ...correction } as Shape;
 }
 
+// Recorded: runtimes are complained about before architectures, which the model names first.
+const publishLayer = shapeOf('PublishLayerVersionRequest');
+const { CompatibleRuntimes, ...members } = publishLayer.members!;
+file.shapes['PublishLayerVersionRequest'] = {
+  ...publishLayer,
+  members: { CompatibleRuntimes: CompatibleRuntimes!, ...members },
+};
+
 /** Statuses that differ from the model on the wire. */
 const statuses: Readonly<Record<string, number>> = { DeleteFunction: 204 };
 
