@@ -19,6 +19,7 @@ import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gate
 import { createOperatorApi } from './gateway/operator-api.ts';
 import { createGateway } from './gateway/server.ts';
 import { createLambdaApi, type LambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
+import { createLogsApi } from './logs-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
 import { createMappingSupervisor } from './mappings/supervisor.ts';
 import { createSageMakerRuntime } from './sagemaker-api/index.ts';
@@ -158,6 +159,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       lambda,
       sageMaker,
       tables,
+      createLogsApi({ region, accountId, logDirectory: () => functions.logDirectory }),
       createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
       createOperatorApi({ mappings, environments: () => functions.snapshot(), audit: (page) => store.audit(page) }),
     ],

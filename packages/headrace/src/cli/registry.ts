@@ -18,7 +18,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   plan: { summary: 'show what deploy would do, and what AWS would refuse' },
   'delete-stack': { summary: 'remove what deploy made' },
   dev: { summary: 'deploy and follow edits' },
-  logs: { summary: "read a function's log" },
+  logs: { summary: "read a function's log", load: () => import('./commands/logs.ts') },
   mappings: {
     summary: 'list, show, skip or park in event source mappings',
     load: () => import('./commands/mappings.ts'),

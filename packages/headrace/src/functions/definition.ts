@@ -69,6 +69,8 @@ export interface ResponseStreamSink {
 /** Execution environments and all that runs in them. */
 export interface FunctionEngine {
   start(): Promise<void>;
+  /** Where the log files lie (see log-files.ts); known once `start` has resolved. */
+  readonly logDirectory: string;
   readonly invoke: Invoke;
   invokeWithResponseStream(
     functionRef: string,

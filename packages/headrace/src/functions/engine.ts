@@ -66,7 +66,7 @@ class Engine implements FunctionEngine {
     }
     this.#directory = this.#temporaryDirectory ?? join(this.#options.dataDirectory!, 'functions');
     this.#code = new CodeStore(join(this.#directory, 'code'));
-    this.#logs = new LogFiles(join(this.#options.dataDirectory ?? this.#directory, 'logs'));
+    this.#logs = new LogFiles(this.logDirectory);
     // What a crash left behind: folders of environments that are long gone.
     await rm(join(this.#directory, 'tmp'), { recursive: true, force: true });
     await this.#code.start();
@@ -75,6 +75,10 @@ class Engine implements FunctionEngine {
       const now = performance.now();
       this.#each((pool) => pool.reap(now));
     }, reapMilliseconds).unref();
+  }
+
+  get logDirectory(): string {
+    return join(this.#options.dataDirectory ?? this.#directory, 'logs');
   }
 
   readonly invoke = (functionRef: string, payload: Uint8Array, options?: InvokeOptions): Promise<InvokeOutcome> =>
