@@ -59,13 +59,16 @@ const cases: readonly Case[] = [
   },
 ];
 
-/** `--cases WORD`: only cases whose name contains it. `--rounds N`, default 3. `--ours`: without the peers. */
+/** `--cases WORD`: only cases whose name contains it, `--case NAME`: that one. `--rounds N`, default 3. `--ours`: without the peers. `--cpu-profile FOLDER`. */
 export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
   const option = (name: string): string | undefined => {
     const index = options.argv.indexOf(name);
     return index < 0 ? undefined : options.argv[index + 1];
   };
-  const wanted = cases.filter(({ name }) => name.includes(option('--cases') ?? ''));
+  const only = option('--case');
+  const wanted = cases.filter(({ name }) =>
+    only === undefined ? name.includes(option('--cases') ?? '') : name === only,
+  );
   const rounds = Number(option('--rounds') ?? 3);
   const contestants: Contestant[] = options.argv.includes('--ours') ? ['ours'] : ['ours', ...peers];
   await using kafka = await startKafka();
@@ -86,16 +89,20 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
     );
     for (let round = 0; round < rounds; round++)
       for (const contestant of fielded) {
-        const answer = await measure(contestant, {
-          bootstrapServers: kafka.bootstrapServers,
-          topic: topicName(each.topic),
-          partitions: PARTITIONS,
-          records: each.records,
-          batchSize: each.batchSize,
-          latencyMilliseconds: each.latencyMilliseconds ?? 0,
-          filter: each.filter ?? 'none',
-          functionUrl: server.url,
-        });
+        const answer = await measure(
+          contestant,
+          {
+            bootstrapServers: kafka.bootstrapServers,
+            topic: topicName(each.topic),
+            partitions: PARTITIONS,
+            records: each.records,
+            batchSize: each.batchSize,
+            latencyMilliseconds: each.latencyMilliseconds ?? 0,
+            filter: each.filter ?? 'none',
+            functionUrl: server.url,
+          },
+          option('--cpu-profile'),
+        );
         answers[contestant].push(answer);
         options.progress(
           `${each.name}: ${contestant} ${((answer.cpuSeconds / answer.records) * 1e6).toFixed(2)} µs a record, ${Math.round(answer.records / answer.seconds)} records/s, ${Math.round(answer.residentBytes / 2 ** 20)} MiB`,
@@ -185,8 +192,9 @@ async function startServer(latency: number): Promise<{ readonly url: string; rea
   return { url: line, process: child };
 }
 
-async function measure(contestant: Contestant, task: Task): Promise<Answer> {
-  const args = ['--disable-warning=ExperimentalWarning', script(contestant), JSON.stringify(task)];
+async function measure(contestant: Contestant, task: Task, profileFolder: string | undefined): Promise<Answer> {
+  const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+  const args = ['--disable-warning=ExperimentalWarning', ...profile, script(contestant), JSON.stringify(task)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface(child.stdout!);
   const ended = once(child, 'exit').then(() => [undefined]);

@@ -346,9 +346,7 @@ export class Poller implements ConsumerListener {
     const slices: Slice[] = [];
     let count = 0;
     let full = false;
-    let expected = 0;
-    for (const lane of this.#ready) expected += Math.min(lane.pendingPayload, payloadLimitBytes);
-    writer.begin(eventHead, payloadLimitBytes, expected);
+    writer.begin(eventHead, payloadLimitBytes, this.#expectedPayload());
     while (this.#ready.length > 0 && count < batchSize && !full) {
       const lane = this.#ready[0]!;
       let moved = 0;
@@ -387,6 +385,20 @@ export class Poller implements ConsumerListener {
       }
     }
     this.#send(item, payload, now);
+  }
+
+  /** About how large the next batch's event will be: a buffer that is much too large costs page faults. */
+  #expectedPayload(): number {
+    let left = this.#options.batchSize;
+    let bytes = 0;
+    for (const { pendingRecords, pendingPayload } of this.#ready) {
+      if (left <= 0) break;
+      if (pendingRecords === 0) continue;
+      const taken = Math.min(left, pendingRecords);
+      bytes += Math.ceil((pendingPayload * taken) / pendingRecords);
+      left -= taken;
+    }
+    return bytes;
   }
 
   /** The first pending record of `lane` does not fit into any event. */
