@@ -9,10 +9,11 @@
  * bytes are signed; a header without a value is an empty list. Writing a batch also closes it: what would grow beyond
  * the limit is not written.
  */
-import { HeaderCursor, RecordCursor } from '@headrace/kafka-records';
+import { HeaderCursor, RecordCursor, RecordsError } from '@headrace/kafka-records';
 import type { Lane } from './lane.ts';
-import { takeBuffer } from './payload-buffers.ts';
+import { releaseBuffer, takeBuffer } from './payload-buffers.ts';
 import { chunkOf, type Slice } from './slice.ts';
+import { processTranscoder, type Transcoder } from './transcoder.ts';
 
 const CLOSING = Buffer.from(']}}');
 const TIMESTAMP = ascii(',"timestamp":');
@@ -23,6 +24,8 @@ const VALUE = ascii(',"value":"');
 const HEADERS = ascii(',"headers":[');
 /** Fixed parts of a record, numbers included, with room to spare. */
 const FIXED_BYTES = 192;
+/** For fewer records the call into WebAssembly costs more than it saves. */
+const TRANSCODED_FROM = 4;
 /** From this length on the vectorised base64 of Node is faster than the table, in spite of its call and string. */
 const NATIVE_BASE64_FROM = 400;
 
@@ -86,11 +89,17 @@ export class EventWriter {
 
   readonly #cursor = new RecordCursor();
   readonly #headerCursor = new HeaderCursor();
+  readonly #options: { readonly transcoder: Transcoder | undefined };
   #out: Buffer = Buffer.alloc(0);
   #position = 0;
   #limit = 0;
   #partition: unknown;
   #records = 0;
+
+  /** Default: the process's transcoder, where WebAssembly has SIMD; undefined writes in plain JavaScript alone. */
+  constructor(options: { readonly transcoder: Transcoder | undefined } = { transcoder: processTranscoder() }) {
+    this.#options = options;
+  }
 
   /** `limitBytes`: the finished event is never longer. `expectedBytes` saves growing. */
   begin(head: Buffer, limitBytes: number, expectedBytes: number): void {
@@ -111,13 +120,57 @@ export class EventWriter {
    * there means that the next one does not fit, or cannot be decoded. Slices of a partition must follow each other.
    */
   append(slice: Slice, maximum: number): void {
-    const { lane, held } = slice;
-    const cursor = this.#cursor.reset(chunkOf(slice));
-    const timestampType = held.chunk.timestampType === 'LOG_APPEND_TIME' ? LOG_APPEND_TIME : CREATE_TIME;
     this.written = 0;
     this.writtenEnd = slice.start;
+    const most = Math.min(maximum, slice.count);
+    const { transcoder } = this.#options;
+    while (this.written < most) {
+      const left = most - this.written;
+      if (transcoder !== undefined && left >= TRANSCODED_FROM && this.#transcode(transcoder, slice, left)) continue;
+      // All that is left without a transcoder; with one, what it stopped at.
+      const end = this.written + (transcoder === undefined || left < TRANSCODED_FROM ? left : 1);
+      this.#appendPlain(slice, end);
+      if (this.written < end) return;
+    }
+  }
+
+  /** Writes what it can of the next records; false when it came no further. */
+  #transcode(transcoder: Transcoder, slice: Slice, maximum: number): boolean {
+    const { lane } = slice;
+    const before = this.#position;
+    const isFirst = this.#partition !== lane;
+    if (isFirst) {
+      this.#reserve(FIXED_BYTES + lane.head.key.length);
+      if (this.#records > 0) this.#copy(NEXT_PARTITION);
+      this.#copy(lane.head.key);
+    }
+    const room = this.#limit - this.#position - CLOSING.length;
+    const count = transcoder.run(slice, this.writtenEnd, this.lastOffset, maximum, room, isFirst);
+    if (count === 0) {
+      this.#position = before;
+      return false;
+    }
+    this.#reserve(transcoder.outputBytes);
+    this.#position += transcoder.copyTo(this.#out, this.#position);
+    this.#partition = lane;
+    this.#records += count;
+    this.written += count;
+    this.writtenEnd = transcoder.inputEnd;
+    this.lastOffset = transcoder.lastOffset;
+    return true;
+  }
+
+  /** The same in plain JavaScript, from where the last record ended, until `until` records are written. */
+  #appendPlain(slice: Slice, until: number): void {
+    const { lane, held } = slice;
+    const isContinued = this.written > 0;
+    const rest = { held, start: this.writtenEnd, end: slice.end, count: slice.count - this.written };
+    const cursor = this.#cursor.reset(chunkOf(rest));
+    const timestampType = held.chunk.timestampType === 'LOG_APPEND_TIME' ? LOG_APPEND_TIME : CREATE_TIME;
     try {
-      while (this.written < maximum && cursor.next()) {
+      while (this.written < until && cursor.next()) {
+        if (isContinued && cursor.offset <= this.lastOffset)
+          throw new RecordsError('CORRUPT', `offset ${cursor.offset} after ${this.lastOffset}`);
         const before = this.#position;
         this.#record(lane, cursor, timestampType);
         if (this.#position + CLOSING.length > this.#limit) {
@@ -299,6 +352,7 @@ export class EventWriter {
     if (this.#position + bytes <= this.#out.length) return;
     const larger = takeBuffer(Math.max(this.#position + Math.ceil(bytes), this.#out.length * 2));
     this.#out.copy(larger, 0, 0, this.#position);
+    releaseBuffer(this.#out);
     this.#out = larger;
   }
 }

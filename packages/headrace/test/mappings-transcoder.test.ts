@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { SeededRandom, testSeed } from '@headrace/testing';
+import { EventWriter, eventHead } from '../src/mappings/event-writer.ts';
+import { HeldChunk, type Slice } from '../src/mappings/slice.ts';
+import { Transcoder } from '../src/mappings/transcoder.ts';
+import { laneOf, sliceOf } from './support/slices.ts';
+
+const source = join(import.meta.dirname, '..');
+const head = eventHead({ bootstrapServers: ['kafka:9092'] });
+
+test('the committed WebAssembly is what its source builds, byte for byte', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'headrace-transcoder-'));
+  execFileSync(process.execPath, [join(source, 'scripts', 'build-transcoder.js'), folder]);
+  for (const file of ['transcoder.wasm', 'transcoder-bytes.ts'])
+    assert.deepEqual(readFileSync(join(folder, file)), readFileSync(join(source, 'src', 'mappings', file)), file);
+  rmSync(folder, { recursive: true });
+});
+
+/** Writes slices as one event: its text, how many records of each slice, and what stopped it. */
+function write(writer: EventWriter, slices: readonly Slice[], limit: number, most: number): unknown {
+  writer.begin(head, limit, 0);
+  const ends: unknown[] = [];
+  for (const slice of slices) {
+    try {
+      writer.append(slice, most);
+      ends.push([writer.written, writer.written > 0 ? [writer.writtenEnd, writer.lastOffset] : []]);
+    } catch (error) {
+      ends.push((error as Error).name);
+    }
+  }
+  return { event: writer.finish().toString(), ends };
+}
+
+test('with the transcoder an event has the bytes that the plain writer gives it, for any records and any limit', () => {
+  const seed = testSeed();
+  const random = new SeededRandom(seed);
+  const fast = new EventWriter({ transcoder: new Transcoder() });
+  const plain = new EventWriter({ transcoder: undefined });
+  for (let run = 0; run < 600; run++) {
+    const most = random.pick([3, 20, 200, 2000]);
+    const bytes = (): Buffer | null => (random.chance(0.1) ? null : random.bytes(random.integer(0, most)));
+    const timestamp = random.pick([0, 1_678_072_110_111, 2 ** 52, -5]);
+    const slices = Array.from({ length: random.integer(1, 3) }, (_, index) =>
+      sliceOf(laneOf('a-topic.with_a-name', index), {
+        baseOffset: random.pick([0, 99, 2 ** 31 - 3, 2 ** 40, 2 ** 53 - 2000]),
+        timestampType: random.pick(['CREATE_TIME', 'LOG_APPEND_TIME'] as const),
+        records: Array.from({ length: random.integer(1, 40) }, (__, i) => ({
+          timestamp: timestamp + random.pick([i, 0, -i, 5_000_000]),
+          key: bytes(),
+          value: bytes(),
+          headers: Array.from({ length: random.pick([0, 0, 0, 1, 4]) }, () => ({
+            key: random.pick(['trace', 'x-a', '', 'with "quotes"', 'grün']),
+            value: bytes(),
+          })),
+        })),
+      }),
+    );
+    const whole = (write(plain, slices, Number.MAX_SAFE_INTEGER, 1e9) as { event: string }).event.length;
+    const limit = random.pick([Number.MAX_SAFE_INTEGER, whole, whole - 1, random.integer(0, whole)]);
+    const records = random.pick([1e9, 5, 17]);
+    const about = `seed ${seed}, run ${run}`;
+    assert.deepEqual(write(fast, slices, limit, records), write(plain, slices, limit, records), about);
+  }
+});
+
+test('values around the width of the vectors, and larger than its memory, come out right', () => {
+  const fast = new EventWriter({ transcoder: new Transcoder() });
+  for (const length of [...Array.from({ length: 70 }, (_, i) => i), 500_000, 524_288, 700_000, 3_000_000]) {
+    const value = Buffer.alloc(length, Buffer.from(Array.from({ length: 251 }, (_, i) => (i * 7) & 255)));
+    const slice = sliceOf(laneOf('t', 0), { records: Array.from({ length: 5 }, () => ({ value })) });
+    fast.begin(head, Number.MAX_SAFE_INTEGER, 0);
+    fast.append(slice, 5);
+    const event = JSON.parse(fast.finish().toString()) as { records: Record<string, { value: string }[]> };
+    assert.equal(event.records['t-0']!.length, 5);
+    for (const record of event.records['t-0']!)
+      assert.ok(Buffer.from(record.value, 'base64').equals(value), `${length}`);
+  }
+});
+
+test('bytes that contradict themselves are found, wherever a bit is wrong: the same records, and never a read outside', () => {
+  const seed = testSeed();
+  const random = new SeededRandom(seed);
+  const fast = new EventWriter({ transcoder: new Transcoder() });
+  const plain = new EventWriter({ transcoder: undefined });
+  const records = Array.from({ length: 12 }, (_, i) => ({
+    key: `k${i}`,
+    value: 'v'.repeat(i * 9),
+    headers: [{ key: 'h', value: Buffer.from([i]) }],
+  }));
+  for (let run = 0; run < 2000; run++) {
+    const slice = sliceOf(laneOf('t', 0), { records });
+    const bytes = Buffer.from(slice.held.chunk.bytes);
+    const at = random.integer(slice.start, slice.end - 1);
+    bytes[at] = bytes[at]! ^ (1 << random.integer(0, 7));
+    const held = new HeldChunk({ ...slice.held.chunk, bytes, release: () => {} });
+    const about = `seed ${seed}, run ${run}`;
+    assert.deepEqual(
+      write(fast, [{ ...slice, held }], Number.MAX_SAFE_INTEGER, 1e9),
+      write(plain, [{ ...slice, held }], Number.MAX_SAFE_INTEGER, 1e9),
+      about,
+    );
+  }
+});
