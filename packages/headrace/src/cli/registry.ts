@@ -27,7 +27,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'try a filter pattern on a file or a topic',
     load: () => import('./commands/filter.ts'),
   },
-  check: { summary: 'walk the way to a Kafka cluster hop by hop' },
+  check: { summary: 'walk the way to a Kafka cluster hop by hop', load: () => import('./commands/check.ts') },
   anomaly: { summary: 'score a file of measurements', load: () => import('./commands/anomaly.ts') },
   broker: { summary: 'a Kafka broker for development' },
   backup: { summary: 'copy the data directory while it is in use', load: () => import('./commands/backup.ts') },

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type BrokerOptions, startBroker } from '@headrace/dev-broker';
+import { eventually, freePort } from '@headrace/testing';
+import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
+import { walkToCluster } from '../../src/kafka/preflight.ts';
+import { HeadraceProcess } from '../demo/headrace-process.ts';
+import { produce, Recorder } from './harness.ts';
+
+/** Walks, and gives back the names of the hops that went well and the error that ended the walk. */
+async function walk(configuration: ClusterConfiguration, topics: string[] = ['t'], groupId = 'g') {
+  const { ok, hops } = await walkToCluster(configuration, { topics, groupId, timeoutMilliseconds: 2_000 });
+  const last = hops.at(-1)!;
+  assert.equal(ok, last.error === undefined);
+  return { names: hops.map(({ name }) => name), last, hops };
+}
+
+async function withBroker(options: BrokerOptions, action: (servers: string[]) => Promise<void>): Promise<void> {
+  await using broker = await startBroker({ topics: [{ name: 't', partitions: 2 }], ...options });
+  await action([broker.bootstrapServers]);
+}
+
+test('the whole way is walked, to the lag of the group', async () => {
+  await withBroker({}, async (bootstrapServers) => {
+    await produce(
+      bootstrapServers[0]!,
+      Array.from({ length: 10 }, (_, index) => ({ topic: 't', partition: index % 2, value: 'v' })),
+    );
+    {
+      await using reader = new Recorder({ bootstrapServers }, { topics: ['t'], groupId: 'g' }).start();
+      reader.onRevoking = () =>
+        reader.consumer.commit([{ topic: 't', partition: 1, offset: 2, leaderEpoch: -1, metadata: '' }]);
+      await eventually(() => reader.count === 10);
+    }
+    const { names, last } = await walk({ bootstrapServers });
+    assert.deepEqual(names, [
+      'bootstrap servers',
+      'name resolution',
+      'TCP',
+      'authentication',
+      'protocol',
+      'brokers',
+      'advertised broker',
+      'topic',
+      'read',
+      'group',
+      'lag',
+    ]);
+    assert.equal(last.found, '3 records, most in t-1: 3');
+  });
+});
+
+test('each hop that fails ends the walk with its own error and cure', async () => {
+  const unresolved = await walk({ bootstrapServers: ['no-such-host.invalid:9092'] });
+  assert.deepEqual([unresolved.last.name, unresolved.last.error?.code], ['name resolution', 'KAFKA_UNREACHABLE']);
+  const closed = await walk({ bootstrapServers: ['127.0.0.1:1'] });
+  assert.deepEqual([closed.last.name, closed.last.found], ['TCP', 'nothing listens at 127.0.0.1:1']);
+  await withBroker({}, async (bootstrapServers) => {
+    const missing = await walk({ bootstrapServers }, ['other']);
+    assert.deepEqual([missing.last.name, missing.last.error?.code], ['topic', 'KAFKA_TOPIC_MISSING']);
+    assert.ok(missing.last.error!.cure.length > 10);
+    const tls = await walk({ bootstrapServers, tls: {} });
+    assert.deepEqual([tls.last.name, tls.last.error?.code], ['TLS', 'KAFKA_TLS']);
+  });
+});
+
+test('wrong credentials end the walk at authentication', async () => {
+  await withBroker({ sasl: { users: [{ name: 'alice', password: 'secret' }] } }, async (bootstrapServers) => {
+    const sasl = { mechanism: 'SCRAM-SHA-256', username: 'alice', password: 'wrong-secret' } as const;
+    const { last, hops } = await walk({ bootstrapServers, sasl });
+    assert.deepEqual([last.name, last.error?.code], ['authentication', 'KAFKA_AUTHENTICATION']);
+    assert.doesNotMatch(JSON.stringify(hops), /wrong-secret/);
+    assert.equal((await walk({ bootstrapServers, sasl: { ...sasl, password: 'secret' } })).last.error, undefined);
+  });
+});
+
+test('what may not be read, and a group that may not be used, are told apart', async () => {
+  await withBroker(
+    { authorize: (_, operation, { type }) => !(type === 'TOPIC' && operation === 'READ') },
+    async (servers) => {
+      const { last } = await walk({ bootstrapServers: servers });
+      assert.deepEqual([last.name, last.error?.code], ['read', 'KAFKA_AUTHORIZATION']);
+    },
+  );
+  await withBroker({ authorize: (_, __, { type }) => type !== 'GROUP' }, async (servers) => {
+    const { last } = await walk({ bootstrapServers: servers });
+    assert.deepEqual([last.name, last.error?.code], ['group', 'KAFKA_AUTHORIZATION']);
+  });
+});
+
+test('an advertised address that cannot be used from here is told as that', async () => {
+  await withBroker({ advertisedHost: 'no-such-host.invalid' }, async (bootstrapServers) => {
+    const port = bootstrapServers[0]!.split(':').at(-1);
+    const { last } = await walk({ bootstrapServers: [`127.0.0.1:${port}`] });
+    assert.equal(last.name, 'advertised broker');
+    assert.match(last.error!.message, /advertised\.listeners/);
+  });
+});
+
+test('a dead host in the list is a warning when another answers', async () => {
+  await withBroker({}, async (bootstrapServers) => {
+    const dead = `127.0.0.1:${await freePort()}`;
+    const { hops } = await walk({ bootstrapServers: [dead, ...bootstrapServers] });
+    assert.deepEqual(
+      hops.filter(({ name }) => name === 'TCP').map(({ result }) => result),
+      ['warning', 'ok'],
+    );
+  });
+});
+
+test('headrace check prints the hops, and exits 1 where one fails', async () => {
+  await withBroker({}, async ([bootstrapServers]) => {
+    using good = new HeadraceProcess(['check', '--bootstrap-servers', bootstrapServers!, '--topic', 't', '--json']);
+    const { code, stdout } = await good.ended;
+    assert.equal(code, 0);
+    const document = JSON.parse(stdout) as { ok: boolean; hops: { name: string; milliseconds: number }[] };
+    assert.equal(document.ok, true);
+    assert.ok(document.hops.every(({ milliseconds }) => milliseconds >= 0));
+    using bad = new HeadraceProcess(['check', '--bootstrap-servers', bootstrapServers!, '--topic', 'other']);
+    const ended = await bad.ended;
+    assert.equal(ended.code, 1);
+    assert.match(ended.stdout, /failed .*topic of other.*\n.*KAFKA_TOPIC_MISSING/);
+    using unclear = new HeadraceProcess(['check']);
+    assert.equal((await unclear.ended).code, 2);
+  });
+});
