@@ -10,6 +10,13 @@ export interface EngineOptions {
   readonly dataDirectory?: string | undefined;
   /** The Kafka that MSK ARNs stand for unless `clusters` says otherwise; absent: the development broker is started. */
   readonly bootstrapServers?: readonly string[] | undefined;
+  /**
+   * Where the development broker keeps its records and offsets. Default: `broker` in the data directory; with ':memory:'
+   * they end with the process.
+   */
+  readonly brokerDirectory?: string | undefined;
+  /** Port of the development broker. Default: the one it had in this directory before, else a free one. */
+  readonly brokerPort?: number | undefined;
   /** Cluster ARN, or `host:port` of a template, to `host:port[,…]` or `aws`. */
   readonly clusters?: Readonly<Record<string, string>> | undefined;
   readonly clustersFile?: string | undefined;
@@ -35,6 +42,8 @@ export interface EngineConfiguration {
   readonly port: number;
   readonly dataDirectory: string;
   readonly bootstrapServers: readonly string[] | undefined;
+  readonly brokerDirectory: string | undefined;
+  readonly brokerPort: number | undefined;
   readonly clusters: Readonly<Record<string, string>>;
   readonly clustersFile: string | undefined;
   readonly kafkaConfigFile: string | undefined;
@@ -74,6 +83,8 @@ export function compileEngineOptions(options: EngineOptions): EngineConfiguratio
     port: options.port ?? defaultPort,
     dataDirectory: options.dataDirectory ?? './.headrace',
     bootstrapServers: options.bootstrapServers,
+    brokerDirectory: options.brokerDirectory,
+    brokerPort: options.brokerPort,
     clusters: options.clusters ?? {},
     clustersFile: options.clustersFile,
     kafkaConfigFile: options.kafkaConfigFile,

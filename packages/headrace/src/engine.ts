@@ -1,7 +1,7 @@
 // The composition root: the only file that knows every room. It makes the parts, gives each what it may know of the
 // others, and takes them down in the order in which nothing is lost.
 import { join } from 'node:path';
-import { type Broker, ErrorCode, RequestError, startBroker } from '@headrace/dev-broker';
+import { type Broker, ErrorCode, RequestError } from '@headrace/dev-broker';
 import {
   type AsynchronousInvocations,
   createAsynchronousInvocations,
@@ -11,6 +11,7 @@ import {
 import { systemClock } from './clock.ts';
 import { createClusterResolver } from './clusters.ts';
 import { AwsClients, createDestinations } from './destinations/index.ts';
+import { startDevelopmentBroker } from './development-broker.ts';
 import { createDynamoDbApi } from './dynamodb/api.ts';
 import { compileEngineOptions, type EngineConfiguration, type EngineOptions } from './engine-options.ts';
 import type { FunctionEngine } from './functions/definition.ts';
@@ -73,7 +74,13 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   undo.push(() => store.close());
   const keptIn = store.isPersistent ? store.directory : undefined;
 
-  const broker: Broker | undefined = configuration.bootstrapServers === undefined ? await startBroker() : undefined;
+  const broker: Broker | undefined =
+    configuration.bootstrapServers === undefined
+      ? await startDevelopmentBroker({
+          directory: configuration.brokerDirectory ?? (keptIn === undefined ? undefined : join(keptIn, 'broker')),
+          port: configuration.brokerPort,
+        })
+      : undefined;
   if (broker !== undefined) undo.push(() => broker.stop());
   const bootstrapServers = configuration.bootstrapServers ?? broker!.bootstrapServers.split(',');
 
@@ -119,6 +126,10 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     invoke: functions.invoke,
     clock: systemClock,
     random: Math.random,
+    functionTimeout: (functionArn) => {
+      const resolved = lambda.resolve(functionArn);
+      return resolved.kind === 'found' ? resolved.version.timeoutSeconds : undefined;
+    },
   });
   const asynchronous: AsynchronousInvocations = createAsynchronousInvocations({
     queue: store.events,

@@ -243,7 +243,7 @@ async function send(
   if (!isComplete) outgoing.setHeader('connection', 'close');
   if (isStream(body)) {
     for await (const chunk of body) {
-      if (!outgoing.write(chunk)) await Promise.race([once(outgoing, 'drain'), once(outgoing, 'close')]);
+      if (!outgoing.write(chunk)) await drained(outgoing);
       if (outgoing.destroyed) return;
     }
     outgoing.end();
@@ -258,6 +258,19 @@ async function send(
   if (!outgoing.hasHeader('content-type')) outgoing.setHeader('content-type', 'application/json');
   outgoing.setHeader('content-length', bytes.length);
   outgoing.end(bytes);
+}
+
+/** Until the caller took what was written, or went away; leaves no listener behind. */
+async function drained(outgoing: ServerResponse): Promise<void> {
+  const either = new AbortController();
+  try {
+    await Promise.race([
+      once(outgoing, 'drain', { signal: either.signal }),
+      once(outgoing, 'close', { signal: either.signal }),
+    ]);
+  } finally {
+    either.abort();
+  }
 }
 
 const isStream = (body: ApiResponse['body']): body is AsyncIterable<Buffer> =>

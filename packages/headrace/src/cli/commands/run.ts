@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { HeadraceError } from '../../errors.ts';
 import { findHandler, parseAssignments, parseStart, runGroupId } from '../../run/handler-source.ts';
 import { runHandler } from '../../run/run.ts';
@@ -55,7 +56,6 @@ export const command: Command = {
     },
     timeout: { type: 'string', value: 'S', description: "the function's timeout in seconds, 1 to 900 (default 60)" },
     memory: { type: 'string', value: 'MB', description: "the function's memory in MB, 128 to 10,240 (default 512)" },
-    'data-dir': engineFlags['data-dir'],
     port: engineFlags.port,
     'drain-timeout': engineFlags['drain-timeout'],
     json: { type: 'boolean', description: 'one JSON document a line' },
@@ -103,8 +103,10 @@ export const command: Command = {
       engine: {
         kafkaConfigFile: kafkaConfig,
         port: options.integer('port', { minimum: 0, maximum: 65_535 }) ?? 0,
-        // On the development broker the records and offsets are ours to keep; on an outside Kafka it keeps them itself.
-        dataDirectory: options.string('data-dir') ?? (servers === undefined ? undefined : ':memory:'),
+        // Function and mapping are made anew by every run; what has to last are the offsets, and they are Kafka's. The
+        // development broker keeps them, and the records, in the folder that the command is run in.
+        dataDirectory: ':memory:',
+        brokerDirectory: join('.headrace', 'run-broker'),
         bootstrapServers: servers,
         drainTimeoutMilliseconds: (options.number('drain-timeout', { minimum: 0, maximum: 900 }) ?? 30) * 1000,
         log: (line) => terminal.warn(line),
