@@ -201,11 +201,15 @@ function collectParsed(value: unknown, node: PathNode, context: Context, depth: 
       if (node.conditions.length > 0) context.add(node, ownLeaf('string', encodeText(value), 0));
       return;
     case 'number':
+      if (node.conditions.length === 0) return;
+      if (!Number.isFinite(value)) addNull(node, context);
+      // What a double prints is always comparable, and a plain test that goes by its text never is.
+      else context.add(node, ownLeaf('number', noBytes, value));
+      return;
     case 'bigint': {
       if (node.conditions.length === 0) return;
       const text = String(value);
-      if (typeof value === 'number' && !Number.isFinite(value)) addNull(node, context);
-      else context.add(node, ownLeaf('number', encodeText(text), comparableNumber(text)));
+      context.add(node, ownLeaf('number', encodeText(text), comparableNumber(text)));
       return;
     }
     case 'boolean':
@@ -234,10 +238,10 @@ function addNull(node: PathNode, context: Context): void {
 }
 
 function collectParsedObject(value: object, node: PathNode, context: Context, depth: number): void {
-  for (const [name, member] of Object.entries(value)) {
-    const bytes = encodeText(name);
-    const child = node.descendant(bytes, 0, bytes.length);
-    if (child !== undefined) collectParsed(member, child, context, depth);
+  const members = value as Record<string, unknown>;
+  for (const name of Object.keys(members)) {
+    const child = node.descendantNamed(name);
+    if (child !== undefined) collectParsed(members[name], child, context, depth);
   }
 }
 

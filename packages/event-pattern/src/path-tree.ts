@@ -33,6 +33,7 @@ export class PathNode {
   readonly path: string;
   readonly id: number;
   readonly children: PathNode[] = [];
+  private readonly childrenByName = new Map<string, PathNode>();
   /** The conditions on leaves at this path. */
   readonly conditions: Condition[] = [];
   /** Those to try on a string leaf one by one; the others are found by `plain`. */
@@ -94,6 +95,14 @@ export class PathNode {
     return node;
   }
 
+  /** The same for a name that is a string. */
+  descendantNamed(name: string): PathNode | undefined {
+    if (!name.includes('.')) return this.childrenByName.get(name);
+    let node: PathNode | undefined = this;
+    for (const step of name.split('.')) node = node?.childrenByName.get(step);
+    return node;
+  }
+
   /** Call once, when the children are complete. */
   seal(): void {
     let size = 1;
@@ -102,6 +111,7 @@ export class PathNode {
     this.slots = new Array<PathNode | undefined>(size).fill(undefined);
     this.slotMask = size - 1;
     for (const child of this.children) {
+      this.childrenByName.set(child.path.slice(child.path.lastIndexOf('.') + 1), child);
       this.lengths |= 1 << (child.name.length & 31);
       const slot = slotOf(child.name, 0, child.name.length) & this.slotMask;
       child.next = this.slots[slot];
