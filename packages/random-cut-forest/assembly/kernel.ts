@@ -214,6 +214,12 @@ function descendPoints(base: usize, tree: usize, x: usize, side: usize): void {
   depth3 = (path3 - start3) >> 2;
 }
 
+/** Gaps of one block of four coordinates of a point and a box, both given by their address there. */
+// @ts-ignore: decorator
+@inline function gapsAt(x: usize, low: usize, side: usize): v128 {
+  return gapOf4(v128.load(x), v128.load(low), v128.load(low + side));
+}
+
 /** Score of a tree whose leaf and path are known, times log2(M + 1). */
 function climb(base: usize, tree: usize, query: usize, reference: i32, depth: usize, path: usize): f64 {
   const side = field(base, BLOCKS) << 4;
@@ -224,29 +230,93 @@ function climb(base: usize, tree: usize, query: usize, reference: i32, depth: us
   const point = base + field(base, POINTS_AT) + <usize>load<u32>(leaf) * side;
   const scale = load<f64>(logs + ((<usize>mass) << 3));
 
-  let same = true;
+  // A bit for each block of four coordinates in which the point is not the leaf's. With more than 64 blocks the bits
+  // only tell whether there is any.
+  let outside: u64 = 0;
   for (let j: usize = 0; j < side; j += 16) {
-    if (!i32x4.all_true(f32x4.eq(v128.load(query + j), v128.load(point + j)))) {
-      same = false;
-      break;
-    }
+    const same = i32x4.all_true(f32x4.eq(v128.load(query + j), v128.load(point + j)));
+    outside |= (<u64>!same) << <u64>((j >> 4) & 63);
   }
-  if (same) {
+  if (outside == 0) {
     const leafMass = load<i32>(leaf, 4);
     return ((1.0 - <f64>leafMass / <f64>(2 * mass)) / (<f64>depth + load<f64>(logs + ((<usize>leafMass) << 3)))) * scale;
   }
 
   let value = load<f64>(inverses + ((depth + 1) << 3));
+  let at = path + (depth << 2);
+  let inverse = inverses + (depth << 3);
   const boxes = base + field(base, BOXES_AT) + tree * field(base, BOX_STRIDE);
   const boxBytes = field(base, BOX_BYTES);
-  for (let at = path + (depth << 2), inverse = inverses + (depth << 3); at > path; inverse -= 8) {
-    at -= 4;
-    const box = boxes + <usize>load<u32>(at) * boxBytes;
-    const lows = box + SIDES;
-    const gap = gapSum(query, lows, lows + side, side);
-    if (gap == 0) break;
-    const separation = gap / (load<f64>(box) + gap);
-    value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+  if (side == 16) {
+    const x = v128.load(query);
+    for (; at > path; inverse -= 8) {
+      at -= 4;
+      const box = boxes + <usize>load<u32>(at) * boxBytes;
+      const gaps = gapOf4(x, v128.load(box, SIDES), v128.load(box, SIDES + 16));
+      const gap = total(lowHalf(gaps), highHalf(gaps));
+      if (gap == 0) break;
+      const separation = gap / (load<f64>(box) + gap);
+      value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+    }
+  } else if (side == 32) {
+    for (; at > path; inverse -= 8) {
+      at -= 4;
+      const box = boxes + <usize>load<u32>(at) * boxBytes;
+      const lows = box + SIDES;
+      const gaps0 = gapsAt(query, lows, 32);
+      const gaps1 = gapsAt(query + 16, lows + 16, 32);
+      const gap = total(f64x2.add(lowHalf(gaps0), lowHalf(gaps1)), f64x2.add(highHalf(gaps0), highHalf(gaps1)));
+      if (gap == 0) break;
+      const separation = gap / (load<f64>(box) + gap);
+      value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+    }
+  } else if (side == 48) {
+    for (; at > path; inverse -= 8) {
+      at -= 4;
+      const box = boxes + <usize>load<u32>(at) * boxBytes;
+      const lows = box + SIDES;
+      const gaps0 = gapsAt(query, lows, 48);
+      const gaps1 = gapsAt(query + 16, lows + 16, 48);
+      const gaps2 = gapsAt(query + 32, lows + 32, 48);
+      const gap = total(
+        f64x2.add(f64x2.add(lowHalf(gaps0), lowHalf(gaps1)), lowHalf(gaps2)),
+        f64x2.add(f64x2.add(highHalf(gaps0), highHalf(gaps1)), highHalf(gaps2)),
+      );
+      if (gap == 0) break;
+      const separation = gap / (load<f64>(box) + gap);
+      value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+    }
+  } else if (side <= 1024) {
+    // Boxes only grow towards the root: a block that is inside once is inside all boxes above, and is left out.
+    for (; at > path; inverse -= 8) {
+      at -= 4;
+      const box = boxes + <usize>load<u32>(at) * boxBytes;
+      const lows = box + SIDES;
+      let low = f64x2.splat(0);
+      let high = f64x2.splat(0);
+      let rest = outside;
+      do {
+        const j = <usize>ctz(rest) << 4;
+        const gaps = gapsAt(query + j, lows + j, side);
+        if (!v128.any_true(gaps)) outside ^= rest & (0 - rest);
+        rest &= rest - 1;
+        low = f64x2.add(low, lowHalf(gaps));
+        high = f64x2.add(high, highHalf(gaps));
+      } while (rest != 0);
+      if (outside == 0) break;
+      const gap = total(low, high);
+      const separation = gap / (load<f64>(box) + gap);
+      value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+    }
+  } else {
+    for (; at > path; inverse -= 8) {
+      at -= 4;
+      const box = boxes + <usize>load<u32>(at) * boxBytes;
+      const gap = gapSum(query, box + SIDES, box + SIDES + side, side);
+      if (gap == 0) break;
+      const separation = gap / (load<f64>(box) + gap);
+      value = separation * load<f64>(inverse) + (1.0 - separation) * value;
+    }
   }
   return value * scale;
 }

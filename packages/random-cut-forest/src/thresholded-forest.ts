@@ -72,6 +72,8 @@ const SIGNIFICANT_FACTOR = 1.2;
 const NOISE = 1e-3;
 /** Share of the trees that must hold a like record after a like shingle, to take it for ordinary. */
 const AGREEMENT = 0.1;
+/** Share of the deviation of the steps that passes for noise where the shingle itself is calm. */
+const NOISE_SHARE = 0.05;
 
 /**
  * A forest that decides by itself what is an anomaly: it scales records, scores them with internal shingling, measures
@@ -221,8 +223,7 @@ export class ThresholdedForest {
     if (scaled.every((value, j) => Math.abs(value - expectedScaled[j]!) <= variation[j]!)) {
       return { grade: 0, corrected, correction: 'FORECAST' };
     }
-    const newest = scaled.map((_, j) => dimensions - this.recordSize + j);
-    if (this.autoAdjust && shingleSize > 1 && this.forest.agreement(scaled, newest, variation) >= AGREEMENT) {
+    if (this.autoAdjust && shingleSize > 1 && this.isKnown(scaled, variation)) {
       return { grade: 0, corrected, correction: 'CONDITIONAL_FORECAST' };
     }
 
@@ -246,6 +247,15 @@ export class ThresholdedForest {
       for (let k = 1; k <= steps; k++) sum += Math.abs(this.window[k * size + j]! - this.window[(k - 1) * size + j]!);
       return steps > 0 ? sum / steps : 0;
     });
+  }
+
+  /** Whether enough trees hold a like record after a like shingle: within the shingle's variation and the noise. */
+  private isKnown(scaled: readonly number[], variation: readonly number[]): boolean {
+    const { dimensions } = this.forest.options;
+    const newest = scaled.map((_, j) => dimensions - this.recordSize + j);
+    const noise = this.transform.stepDeviations();
+    const within = variation.map((value, j) => Math.max(value, NOISE_SHARE * noise[j]!));
+    return this.forest.agreement(scaled, newest, within) >= AGREEMENT;
   }
 
   private belongsToRun(score: number, threshold: number): boolean {
