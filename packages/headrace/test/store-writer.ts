@@ -10,13 +10,16 @@ for (let step = 0; ; step += 1) {
   const id = `thing-${step % 7}`;
   const size = (pairs.get(id)?.size ?? 0) + 1;
   const { sha256 } = store.code.put(Buffer.alloc(size, `${round} ${step}`));
-  store.transaction(
-    () => {
-      pairs.put(id, { size });
-      halves.put(id, { size, sha256 });
-    },
-    { principal: 'writer', operation: 'write', requestId: `${round}-${step}` },
-  );
+  const write = (): void => {
+    pairs.put(id, { size });
+    halves.put(id, { size, sha256 });
+  };
+  const context = { principal: 'writer', operation: 'write', requestId: `${round}-${step}` };
+  if (step % 2 === 0) store.transaction(write, context);
+  else {
+    store.groupedTransaction(write, context);
+    await store.flushed();
+  }
   await new Promise<void>((resolve) => {
     process.send!({ id, size }, undefined, undefined, () => resolve());
   });

@@ -147,13 +147,16 @@ async function handle(context: Context, request: ApiRequest): Promise<ApiRespons
       request,
       operation: operation.name,
       transaction: (work) =>
-        context.store.transaction(work, {
+        context.store.groupedTransaction(work, {
           principal: request.principal ?? 'anonymous',
           operation: `lambda:${operation.name}`,
           requestId: request.requestId,
         }),
     };
-    return respond(await handler(call, input), operation.status);
+    const result = await handler(call, input);
+    // Nobody is told of anything that a crash could still take back.
+    await context.store.flushed();
+    return respond(result, operation.status);
   } catch (error) {
     if (error instanceof LambdaError) return errorResponse(error);
     const { message, code } = toHeadraceError(error);

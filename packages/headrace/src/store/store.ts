@@ -58,7 +58,10 @@ export class Store {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
   readonly #insertAudit: StatementSync;
+  /** Of the transaction that runs just now. */
   #changes: Change[] | undefined;
+  /** What waits to go to disk together. */
+  #group: Group | undefined;
   #closed = false;
 
   constructor(dataDirectory: string) {
@@ -104,26 +107,44 @@ export class Store {
   }
 
   /**
-   * All writes within `work` are kept together or not at all, in memory and on disk. `work` must not be asynchronous.
-   * With a context that changed something, who did what is written in the same transaction.
+   * All writes within `work` are kept together or not at all, in memory and on disk; they are durable when this
+   * returns. `work` must not be asynchronous. With a context that changed something, who did what is written with it.
    */
   transaction<T>(work: () => T, context?: AuditContext): T {
     if (this.#changes !== undefined) return work();
+    const result = this.groupedTransaction(work, context);
+    this.#commitGroup();
+    return result;
+  }
+
+  /**
+   * Like {@link transaction}, but what comes in the same turn of the event loop goes to disk together: one wait for
+   * the disk serves many requests. Durable when {@link flushed} resolves, and nobody may be told before.
+   */
+  groupedTransaction<T>(work: () => T, context?: AuditContext): T {
+    if (this.#changes !== undefined) return work();
+    const group = this.#openGroup();
     const changes: Change[] = [];
     this.#changes = changes;
     try {
-      this.#execute('BEGIN IMMEDIATE');
+      this.#execute('SAVEPOINT work');
       const result = work();
       if (context !== undefined && changes.length > 0) this.#audit(context, changes);
-      this.#execute('COMMIT');
+      this.#execute('RELEASE work');
+      group.changes.push(...changes);
       return result;
     } catch (error) {
-      for (const change of changes.reverse()) change.undo();
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      undo(changes);
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO work; RELEASE work');
       throw error;
     } finally {
       this.#changes = undefined;
     }
+  }
+
+  /** Resolves when everything written so far is durable; rejects when it could not be kept, and then it is undone. */
+  flushed(): Promise<void> {
+    return this.#group?.done.promise ?? Promise.resolve();
   }
 
   /** Called by collections only. */
@@ -133,7 +154,12 @@ export class Store {
       if (after === undefined) this.#delete.run(kind, id);
       else this.#put.run(kind, id, JSON.stringify(after));
     });
-    this.#changes?.push(change);
+    if (this.#changes !== undefined) this.#changes.push(change);
+    else if (this.#group !== undefined) {
+      this.#group.changes.push(change);
+      // Outside of a transaction a write is durable when it returns.
+      this.#commitGroup();
+    }
   }
 
   /** Newest first. */
@@ -154,9 +180,43 @@ export class Store {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#commitGroup();
     this.#database.close();
     this.#lock?.release();
     if (!this.isPersistent) rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #openGroup(): Group {
+    if (this.#group !== undefined) return this.#group;
+    this.#execute('BEGIN IMMEDIATE');
+    const group: Group = { changes: [], done: Promise.withResolvers() };
+    // Whoever waits hears of a failure; that nobody waits is no defect.
+    group.done.promise.catch(() => {});
+    this.#group = group;
+    setImmediate(() => {
+      if (this.#group !== group) return;
+      try {
+        this.#commitGroup();
+      } catch {
+        // Told to those who wait.
+      }
+    });
+    return group;
+  }
+
+  #commitGroup(): void {
+    const group = this.#group;
+    if (group === undefined) return;
+    this.#group = undefined;
+    try {
+      this.#execute('COMMIT');
+      group.done.resolve();
+    } catch (error) {
+      undo(group.changes);
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      group.done.reject(error);
+      throw error;
+    }
   }
 
   #audit(context: AuditContext, changes: readonly Change[]): void {
@@ -182,6 +242,17 @@ export class Store {
       throw new HeadraceError('STORE', cause instanceof Error ? cause.message : String(cause), { cause });
     }
   }
+}
+
+/** Transactions that are committed as one. */
+interface Group {
+  readonly changes: Change[];
+  readonly done: PromiseWithResolvers<void>;
+}
+
+/** Puts memory back, the last change first. */
+function undo(changes: Change[]): void {
+  for (const change of changes.reverse()) change.undo();
 }
 
 function storeOfMappings(collection: Collection<StoredMapping>): MappingStore {
