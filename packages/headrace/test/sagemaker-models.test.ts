@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { eventually } from '@headrace/testing';
 import { parseAttributes } from '../src/sagemaker-api/attributes.ts';
 import { IdentityWindow } from '../src/sagemaker-api/identity-window.ts';
 import {
@@ -261,5 +263,54 @@ test('a damaged saved model is reported with its path, and left as it is', async
   assert.equal(JSON.parse(text).OriginalStatusCode, 500);
   await second.close();
   assert.deepEqual(await readFile(path), bytes);
+  await rm(folder, { recursive: true });
+});
+
+test('what an endpoint does can be watched: answers, bare arrays once, and snapshots that fail', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'headrace-test-'));
+  const answers: { rows: number; duplicateRows: number }[] = [];
+  const warnings: string[] = [];
+  const onAnswer = (message: unknown) => void answers.push(message as (typeof answers)[number]);
+  const onWarning = (message: unknown) => void warnings.push((message as { warning: string }).warning);
+  subscribe('headrace:endpoint:invocation', onAnswer);
+  subscribe('headrace:endpoint:warning', onWarning);
+  const runtime = createSageMakerRuntime({ dataDirectory: folder, snapshotInterval: 20 });
+  runtime.ensureStreamingEndpoint('e');
+  // A file where the folder of the models should be: nothing can be saved there.
+  await writeFile(join(folder, 'sagemaker', 'models'), '');
+  const list = attributes('topic=t;offsets=0:0-2');
+  const bare = () =>
+    runtime.handle({
+      method: 'POST',
+      path: '/endpoints/e/invocations',
+      query: new URLSearchParams(),
+      headers: { 'content-type': 'application/json', ...list },
+      body: Buffer.from('[[1,2],[3,4],[5,6]]'),
+      requestId: 't',
+      principal: undefined,
+    });
+  const first = await bare();
+  assert.equal(first!.status, 424, 'the model cannot even be looked for there');
+  await rm(join(folder, 'sagemaker', 'models'));
+  await bare();
+  await bare();
+  assert.deepEqual(
+    answers.map(({ rows, duplicateRows }) => [rows, duplicateRows]),
+    [
+      [3, 0],
+      [3, 3],
+    ],
+  );
+  assert.equal(warnings.filter((warning) => warning.includes('bare array')).length, 1);
+  await eventually(async () => (await readdir(join(folder, 'sagemaker', 'models', 'e'))).length === 1);
+  await rm(join(folder, 'sagemaker', 'models'), { recursive: true });
+  await writeFile(join(folder, 'sagemaker', 'models'), '');
+  await invoke(runtime, [[7, 8]]);
+  await eventually(() => warnings.some((warning) => warning.includes('cannot be saved')));
+  await rm(join(folder, 'sagemaker', 'models'));
+  await runtime.close();
+  assert.equal((await readdir(join(folder, 'sagemaker', 'models', 'e'))).length, 1, 'saved at the end after all');
+  unsubscribe('headrace:endpoint:invocation', onAnswer);
+  unsubscribe('headrace:endpoint:warning', onWarning);
   await rm(folder, { recursive: true });
 });

@@ -72,8 +72,6 @@ const SIGNIFICANT_FACTOR = 1.2;
 const NOISE = 1e-3;
 /** Share of the trees that must hold a like record after a like shingle, to take it for ordinary. */
 const AGREEMENT = 0.1;
-/** Share of the deviation of the steps that passes for noise where the shingle itself is calm. */
-const NOISE_SHARE = 0.05;
 
 /**
  * A forest that decides by itself what is an anomaly: it scales records, scores them with internal shingling, measures
@@ -249,13 +247,11 @@ export class ThresholdedForest {
     });
   }
 
-  /** Whether enough trees hold a like record after a like shingle: within the shingle's variation and the noise. */
+  /** Whether enough trees hold a like record after a like shingle: within the shingle's own variation. */
   private isKnown(scaled: readonly number[], variation: readonly number[]): boolean {
     const { dimensions } = this.forest.options;
     const newest = scaled.map((_, j) => dimensions - this.recordSize + j);
-    const noise = this.transform.stepDeviations();
-    const within = variation.map((value, j) => Math.max(value, NOISE_SHARE * noise[j]!));
-    return this.forest.agreement(scaled, newest, within) >= AGREEMENT;
+    return this.forest.agreement(scaled, newest, variation) >= AGREEMENT;
   }
 
   private belongsToRun(score: number, threshold: number): boolean {

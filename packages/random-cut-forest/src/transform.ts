@@ -83,16 +83,6 @@ export class Transform {
     });
   }
 
-  /** Deviation of the steps from record to record, for each number, in the units of `apply`. */
-  stepDeviations(): number[] {
-    return this.features.map(({ differences, smoothed }, j) => {
-      const { deviation } = differences;
-      const scale =
-        this.method === 'NORMALIZE' ? 1 + smoothed.mean : this.method === 'NORMALIZE_DIFFERENCE' ? 1 + deviation : 1;
-      return (this.weights[j]! * deviation) / scale;
-    });
-  }
-
   update(record: ArrayLike<number>): void {
     this.features.forEach((feature, j) => {
       feature.update(record[j]!);

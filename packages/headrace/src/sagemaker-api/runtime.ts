@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
+import { endpointInvocationChannel, endpointWarningChannel } from '../telemetry/channels.ts';
 import { chooseAnswerType, writeAnswer } from './answer.ts';
 import { parseAttributes, type RequestAttributes } from './attributes.ts';
 import { Control, type EndpointHost } from './control.ts';
@@ -104,6 +105,10 @@ class Runtime implements SageMakerRuntime, EndpointHost {
   private readonly accountId: string;
   private readonly temporary: string | undefined;
   private readonly timer: NodeJS.Timeout;
+  /** Requests being answered; close waits for them, so that what they learn is saved. */
+  private readonly running = new Set<Promise<ApiResponse>>();
+  /** Endpoints whose first bare array was told about. */
+  private readonly told = new Set<string>();
   private closing = false;
   private invocations = 0;
   private rows = 0;
@@ -123,7 +128,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       options.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
     );
     this.timer = setInterval(() => {
-      if (this.temporary === undefined) void this.store.save();
+      if (this.temporary === undefined) void this.snapshot();
     }, options.snapshotInterval ?? 10_000);
     this.timer.unref();
   }
@@ -152,11 +157,21 @@ class Runtime implements SageMakerRuntime, EndpointHost {
   async handle(request: ApiRequest): Promise<ApiResponse | undefined> {
     const match = INVOCATIONS.exec(request.path);
     if (!match || request.method !== 'POST') return this.control.handle(request);
+    const answer = this.answer(match[1]!, match[2]!, request);
+    this.running.add(answer);
+    try {
+      return await answer;
+    } finally {
+      this.running.delete(answer);
+    }
+  }
+
+  private async answer(name: string, path: string, request: ApiRequest): Promise<ApiResponse> {
     this.invocations++;
     try {
       if (this.closing) throw new SageMakerError(503, 'ServiceUnavailable', 'The service is shutting down.');
-      if (match[2] !== 'invocations') throw validationError(`${match[2]} is not supported; use invocations.`);
-      return await this.invoke(decodeURIComponent(match[1]!), request);
+      if (path !== 'invocations') throw validationError(`${path} is not supported; use invocations.`);
+      return await this.invoke(decodeURIComponent(name), request);
     } catch (error) {
       this.errors++;
       if (error instanceof SageMakerError) return error.toResponse();
@@ -201,9 +216,17 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     };
   }
 
+  /** The timer's save: nobody waits for it, so a failure is told. The models stay in memory and are tried again. */
+  private async snapshot(): Promise<void> {
+    await this.store.save();
+    const { saveError } = this.store;
+    if (saveError) endpointWarningChannel.publish({ warning: `models cannot be saved: ${saveError.message}` });
+  }
+
   async close(): Promise<void> {
     this.closing = true;
     clearInterval(this.timer);
+    await Promise.allSettled(this.running);
     await this.control.close();
     if (this.temporary !== undefined) {
       rmSync(this.temporary, { recursive: true, force: true });
@@ -226,6 +249,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
         );
       }
     }
+    const started = performance.now();
     const endpoint = this.endpoints.get(name);
     if (!endpoint && this.pending.has(name)) {
       throw new SageMakerError(429, 'ModelNotReadyException', `The model of endpoint ${name} is being loaded.`);
@@ -251,6 +275,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       throw modelError(`row 1: it has ${width} values, feature_dim is ${wanted}`);
     }
 
+    let duplicateRows = 0;
     const scores: number[] = [];
     const notes: string[] = [];
     if (endpoint.model.kind === 'trained') {
@@ -259,12 +284,28 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       const attributes = parseAttributes(headers['x-amzn-sagemaker-custom-attributes']);
       const identify = identifier(attributes, headers['x-amzn-sagemaker-inference-id'], payload);
       const key = attributes.key ?? headers['x-amzn-sagemaker-target-model'] ?? '';
-      await this.learn(endpoint, endpoint.model.options, payload, key, identify, scores, notes);
+      duplicateRows = await this.learn(endpoint, endpoint.model.options, payload, key, identify, scores, notes);
     }
     this.rows += payload.rows.length;
     if (payload.bare) {
       this.bareArrayRequests++;
       notes.push('payload-compat=bare-array');
+      if (!this.told.has(name)) {
+        this.told.add(name);
+        const warning =
+          'a request was a bare array, which SageMaker refuses; the portable form is {"instances":[{"features":[…]}]}';
+        endpointWarningChannel.publish({ endpointName: name, warning });
+      }
+    }
+    if (endpointInvocationChannel.hasSubscribers) {
+      endpointInvocationChannel.publish({
+        endpointName: name,
+        status: 200,
+        rows: payload.rows.length,
+        duplicateRows,
+        bareArray: payload.bare,
+        durationMilliseconds: performance.now() - started,
+      });
     }
     return {
       status: 200,
@@ -277,7 +318,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     };
   }
 
-  /** Scores and learns rows in their order, each with the model of its key. Everything was checked before. */
+  /** Scores and learns rows in their order, each with the model of its key; answers how many were known already. */
   private async learn(
     endpoint: Endpoint,
     options: StreamingOptions,
@@ -286,7 +327,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     identify: ((row: number) => RowIdentity) | undefined,
     scores: number[],
     notes: string[],
-  ): Promise<void> {
+  ): Promise<number> {
     const { rows, keys } = payload;
     const width = rows[0]!.length;
     let duplicates = 0;
@@ -322,6 +363,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     this.duplicateRows += duplicates;
     if (warmingUp) notes.push('warmup=true');
     if (duplicates > 0) notes.push(`duplicates=${duplicates}`);
+    return duplicates;
   }
 }
 

@@ -26,3 +26,7 @@ export const mappingAuditChannel = channel('headrace:mapping:audit');
 export const functionInvocationChannel = channel('headrace:function:invocation');
 /** A line of a function's log: `{ functionName, logStream, line, timestamp }`. */
 export const functionLogChannel = channel('headrace:function:log');
+/** A SageMaker endpoint answered: `{ endpointName, status, rows, duplicateRows, bareArray, durationMilliseconds }`. */
+export const endpointInvocationChannel = channel('headrace:endpoint:invocation');
+/** Something a person should know about the endpoints' models: `{ endpointName?, warning }`. */
+export const endpointWarningChannel = channel('headrace:endpoint:warning');
