@@ -172,7 +172,18 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       tables,
       createLogsApi({ region, accountId, logDirectory: () => functions.logDirectory }),
       createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
-      createOperatorApi({ mappings, environments: () => functions.snapshot(), audit: (page) => store.audit(page) }),
+      createOperatorApi({
+        mappings,
+        environments: () => functions.snapshot(),
+        audit: (page) => store.audit(page),
+        keepMove: (uuid, context, move) =>
+          store.transaction(() => {
+            const moved = move();
+            const { topic, partition, offset } = moved.record;
+            store.collection('moved-record').put(`${uuid}/${topic}-${partition}/${offset}`, moved);
+            return moved;
+          }, context),
+      }),
     ],
     ...(credentialsFile === undefined ? {} : { credentials: anyOf(temporaryKeys, readCredentials(credentialsFile)) }),
     onError: (error, { requestId, path }) =>

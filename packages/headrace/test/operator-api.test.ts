@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createOperatorApi } from '../src/gateway/operator-api.ts';
-import type { BlockingRecord, MappingSnapshot, PartitionSnapshot, StoredMapping } from '../src/mappings/definition.ts';
+import type {
+  BlockingRecord,
+  MappingSnapshot,
+  PartitionSnapshot,
+  RecordPlace,
+  StoredMapping,
+} from '../src/mappings/definition.ts';
 import { call, startApi } from './api-world.ts';
 
 const uuid = '6a5c0000-0000-4000-8000-000000000000';
@@ -49,13 +55,21 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
     list: () => [stored],
     get: (id: string) => (id === uuid ? stored : undefined),
     snapshot: (id: string) => (id === uuid ? snapshot : undefined),
+    skip: (_uuid: string, place: RecordPlace) => ({ ...blockedBy, offset: place.offset }),
+    park: (_uuid: string, place: RecordPlace) => ({ ...blockedBy, offset: place.offset }),
   };
+  const kept: unknown[] = [];
   await using world = await startApi({
     gateway: {
       apis: [
         createOperatorApi({
           mappings,
           environments: () => [],
+          keepMove: (id, { operation }, move) => {
+            const moved = move();
+            kept.push([id, operation, moved.record.offset, moved.to]);
+            return moved;
+          },
           audit: ({ limit, before }) => [{ id: limit, changes: [], before } as never],
         }),
       ],
@@ -85,6 +99,26 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
   assert.deepEqual((await get('audit?limit=7&before=9')).body, { entries: [{ id: 7, changes: [], before: 9 }] });
   assert.match(String((await get('audit?limit=0')).body['message']), /limit must be a whole number from 1 to 1000/);
   assert.equal((await get('mappings/none')).status, 404);
+  const post = (path: string, body: object): ReturnType<typeof call> =>
+    call(world.endpoint, 'POST', `/headrace/v1/${path}`, body);
+  const place = { topic: 'orders', partition: 1, offset: 42 };
+  assert.deepEqual((await post(`mappings/${uuid}/skip`, { ...place, dryRun: true })).body, {
+    record: blockedBy,
+    dryRun: true,
+  });
+  assert.deepEqual(kept, []);
+  assert.equal((await post(`mappings/${uuid}/skip`, place)).status, 200);
+  assert.equal((await post(`mappings/${uuid}/park`, { ...place, to: 'parked' })).status, 200);
+  assert.deepEqual(kept, [
+    [uuid, 'SkipRecord', 42, undefined],
+    [uuid, 'ParkRecord', 42, 'parked'],
+  ]);
+  assert.match(String((await post(`mappings/${uuid}/park`, place)).body['message']), /to must name the topic/);
+  assert.match(
+    String((await post(`mappings/${uuid}/skip`, { ...place, offset: -1 })).body['message']),
+    /whole numbers/,
+  );
+  assert.equal((await post('mappings/none/skip', place)).status, 404);
   assert.equal((await get('nothing')).status, 404);
   assert.equal((await call(world.endpoint, 'POST', '/headrace/v1/mappings')).status, 404);
 });

@@ -4,7 +4,21 @@ import { HeadraceError } from '../errors.ts';
 import { type ClientConfiguration, clientError } from './client-flags.ts';
 
 /** Asks a running engine under `/headrace/v1/`; signed, so it works with and without `--credentials`. */
-export async function operatorGet<T>(client: ClientConfiguration, path: string): Promise<T> {
+export function operatorGet<T>(client: ClientConfiguration, path: string): Promise<T> {
+  return send(client, 'GET', path, undefined);
+}
+
+/** Has a running engine do something under `/headrace/v1/`. */
+export function operatorPost<T>(client: ClientConfiguration, path: string, document: object): Promise<T> {
+  return send(client, 'POST', path, JSON.stringify(document));
+}
+
+async function send<T>(
+  client: ClientConfiguration,
+  method: 'GET' | 'POST',
+  path: string,
+  body: string | undefined,
+): Promise<T> {
   const url = new URL(`${client.endpoint.replace(/\/$/, '')}/headrace/v1/${path}`);
   const signer = new SignatureV4({
     credentials: client.credentials,
@@ -13,17 +27,18 @@ export async function operatorGet<T>(client: ClientConfiguration, path: string):
     sha256: Sha256,
   });
   const signed = await signer.sign({
-    method: 'GET',
+    method,
     protocol: url.protocol,
     hostname: url.hostname,
     path: url.pathname,
     query: Object.fromEntries(url.searchParams),
-    headers: { host: url.host },
+    headers: { host: url.host, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(body === undefined ? {} : { body }),
   });
   const { host: _host, ...headers } = signed.headers;
   let response: Response;
   try {
-    response = await fetch(url, { headers });
+    response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
   } catch (error) {
     throw clientError(error instanceof Error && error.cause !== undefined ? error.cause : error, client.endpoint);
   }

@@ -1,13 +1,29 @@
 import { HeadraceError } from '../errors.ts';
 import type { EnvironmentSnapshot } from '../functions/definition.ts';
-import type { MappingSnapshot, MappingSupervisor } from '../mappings/definition.ts';
+import type {
+  BlockingRecord,
+  MappingOperations,
+  MappingSnapshot,
+  MappingSupervisor,
+  RecordPlace,
+} from '../mappings/definition.ts';
 import type { AuditEntry } from '../store/audit.ts';
+import type { AuditContext } from '../store/store.ts';
 import type { Api, ApiRequest, ApiResponse } from './route.ts';
 
 export interface OperatorApiOptions {
-  readonly mappings: Pick<MappingSupervisor, 'list' | 'get' | 'snapshot'>;
+  readonly mappings: Pick<MappingSupervisor, 'list' | 'get' | 'snapshot'> & Pick<MappingOperations, 'skip' | 'park'>;
+  /** Keeps who moved past which record; both or neither: when `move` throws nothing is kept. */
+  readonly keepMove: (uuid: string, context: AuditContext, move: () => MovedRecord) => MovedRecord;
   readonly environments: () => readonly EnvironmentSnapshot[];
   readonly audit: (options: { readonly limit: number; readonly before?: number }) => readonly AuditEntry[];
+}
+
+/** A record that an operator moved past, as it was. `to`: the topic it was parked in. */
+export interface MovedRecord {
+  readonly record: BlockingRecord;
+  readonly dryRun: boolean;
+  readonly to?: string;
 }
 
 /** What `GET /headrace/v1/mappings` says of each mapping. */
@@ -37,6 +53,8 @@ const mostAuditEntries = 1_000;
  *     GET mappings                  summaries
  *     GET mappings/UUID             a snapshot: partitions, offsets, lag, counts
  *     GET mappings/UUID/blocked     the records that keep partitions from going on
+ *     POST mappings/UUID/skip       {topic, partition, offset, dryRun?}: gives up a record that blocks
+ *     POST mappings/UUID/park       {topic, partition, offset, to, dryRun?}: sends it to a topic of the cluster instead
  *     GET environments              execution environments
  *     GET audit?limit=N&before=ID   who changed what, newest first
  */
@@ -55,10 +73,13 @@ export function createOperatorApi(options: OperatorApiOptions): Api {
   };
 }
 
-function answer(options: OperatorApiOptions, { method, path, query }: ApiRequest): ApiResponse | undefined {
-  if (method !== 'GET') return undefined;
+function answer(options: OperatorApiOptions, request: ApiRequest): ApiResponse | undefined {
+  const { method, path, query } = request;
   const [kind, id, part, ...more] = path.slice(prefix.length).split('/');
   if (more.length > 0) return undefined;
+  if (method === 'POST' && kind === 'mappings' && id !== undefined && (part === 'skip' || part === 'park'))
+    return moveOn(options, request, id.toLowerCase(), part);
+  if (method !== 'GET') return undefined;
   const { mappings } = options;
   if (kind === 'environments' && id === undefined) {
     return { status: 200, body: { environments: options.environments() } };
@@ -75,6 +96,46 @@ function answer(options: OperatorApiOptions, { method, path, query }: ApiRequest
   if (part !== 'blocked') return undefined;
   const blocked = snapshot.partitions.flatMap(({ blockedBy }) => (blockedBy === undefined ? [] : [blockedBy]));
   return { status: 200, body: { blocked } };
+}
+
+function moveOn(options: OperatorApiOptions, request: ApiRequest, uuid: string, action: 'skip' | 'park'): ApiResponse {
+  const { mappings, keepMove } = options;
+  if (mappings.get(uuid) === undefined) return failure(404, 'NOT_FOUND', `there is no event source mapping ${uuid}`);
+  const { place, to, dryRun } = readMove(request.body, action);
+  const move = (): MovedRecord =>
+    to === undefined
+      ? { record: mappings.skip(uuid, place, { dryRun }), dryRun }
+      : { record: mappings.park(uuid, place, to, { dryRun }), dryRun, to };
+  if (dryRun) return { status: 200, body: move() };
+  const { requestId, principal = 'anonymous' } = request;
+  const operation = action === 'skip' ? 'SkipRecord' : 'ParkRecord';
+  return { status: 200, body: keepMove(uuid, { principal, operation, requestId }, move) };
+}
+
+function readMove(
+  body: Buffer,
+  action: 'skip' | 'park',
+): { readonly place: RecordPlace; readonly to: string | undefined; readonly dryRun: boolean } {
+  let document: unknown;
+  try {
+    document = JSON.parse(body.toString('utf8'));
+  } catch {
+    document = undefined;
+  }
+  if (typeof document !== 'object' || document === null)
+    throw new HeadraceError('CONFIGURATION', 'the body must be an object with topic, partition and offset');
+  const { topic, partition, offset, to, dryRun = false } = document as Record<string, unknown>;
+  if (typeof topic !== 'string') throw new HeadraceError('CONFIGURATION', 'topic must be a text');
+  if (!isCount(partition) || !isCount(offset))
+    throw new HeadraceError('CONFIGURATION', 'partition and offset must be whole numbers from 0 on');
+  if (typeof dryRun !== 'boolean') throw new HeadraceError('CONFIGURATION', 'dryRun must be true or false');
+  if (action === 'park' && typeof to !== 'string')
+    throw new HeadraceError('CONFIGURATION', 'to must name the topic that the record goes to');
+  return { place: { topic, partition, offset }, to: action === 'park' ? (to as string) : undefined, dryRun };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function summaryOf(mappings: OperatorApiOptions['mappings'], uuid: string): MappingSummary | undefined {

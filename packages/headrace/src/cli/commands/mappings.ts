@@ -1,21 +1,33 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { HeadraceError } from '../../errors.ts';
-import type { MappingSummary } from '../../gateway/operator-api.ts';
+import type { MappingSummary, MovedRecord } from '../../gateway/operator-api.ts';
 import type { BlockingRecord, MappingSnapshot } from '../../mappings/definition.ts';
 import { clientFlags, readClientFlags } from '../client-flags.ts';
 import type { Command } from '../command.ts';
-import { operatorGet } from '../operator-client.ts';
+import { operatorGet, operatorPost } from '../operator-client.ts';
 import type { Terminal } from '../terminal.ts';
 
+const WATCH_MILLISECONDS = 1000;
+
 export const command: Command = {
-  usage: 'mappings [list | show UUID | blocked UUID] [options]',
+  usage: 'mappings [list | show UUID | blocked UUID | skip UUID RECORD | park UUID RECORD TOPIC] [options]',
   description:
     'Looks into the event source mappings of a running engine: list gives state and lag of all, show the partitions of ' +
-    'one with their offsets, blocked the records that keep partitions from going on, each with its error and next try.',
-  positionals: ['[WHAT]', '[UUID]'],
-  options: { ...clientFlags, json: { type: 'boolean', description: 'one JSON document' } },
+    'one with their offsets, blocked the records that keep partitions from going on, each with its error and next try. ' +
+    'skip gives such a record up and goes on behind it; park sends it to another topic of the cluster first. Both only ' +
+    'name the record unless --yes is given. RECORD is TOPIC-PARTITION@OFFSET.',
+  positionals: ['[WHAT]', '[UUID]', '[RECORD]', '[TOPIC]'],
+  options: {
+    ...clientFlags,
+    yes: { type: 'boolean', description: 'skip or park it, instead of naming it only' },
+    watch: { type: 'boolean', description: 'show again every second, until interrupted' },
+    json: { type: 'boolean', description: 'one JSON document' },
+  },
   examples: [
     { line: 'headrace mappings', does: 'all mappings with state and lag' },
     { line: 'headrace mappings blocked 6a5c0f1e-…', does: 'what holds this one up' },
+    { line: 'headrace mappings skip 6a5c0f1e-… orders-0@4711', does: 'the record that would be given up' },
+    { line: 'headrace mappings park 6a5c0f1e-… orders-0@4711 orders-parked --yes', does: 'moves it away and goes on' },
   ],
   async run({ positionals, options, terminal }) {
     const [what = 'list', uuid] = positionals;
@@ -27,14 +39,37 @@ export const command: Command = {
       else printList(terminal, mappings);
       return 0;
     }
-    if (what !== 'show' && what !== 'blocked') {
-      throw new HeadraceError('USAGE', `mappings knows list, show and blocked, not "${what}"`);
+    if (!['show', 'blocked', 'skip', 'park'].includes(what)) {
+      throw new HeadraceError('USAGE', `mappings knows list, show, blocked, skip and park, not "${what}"`);
     }
     if (uuid === undefined) throw new HeadraceError('USAGE', `mappings ${what} needs the UUID of a mapping`);
     if (what === 'show') {
-      const snapshot = await operatorGet<MappingSnapshot>(client, `mappings/${encodeURIComponent(uuid)}`);
-      if (json) terminal.print(JSON.stringify(snapshot, null, 2));
-      else printSnapshot(terminal, snapshot);
+      const isWatching = options.boolean('watch');
+      do {
+        const snapshot = await operatorGet<MappingSnapshot>(client, `mappings/${encodeURIComponent(uuid)}`);
+        if (json) terminal.print(JSON.stringify(snapshot, null, isWatching ? 0 : 2));
+        else printSnapshot(terminal, snapshot);
+        if (isWatching) await delay(WATCH_MILLISECONDS);
+      } while (isWatching);
+      return 0;
+    }
+    if (what === 'skip' || what === 'park') {
+      const [, , record, to] = positionals;
+      const path = `mappings/${encodeURIComponent(uuid)}/${what}`;
+      const dryRun = !options.boolean('yes');
+      const place = readPlace(record);
+      if (what === 'park' && to === undefined) throw new HeadraceError('USAGE', 'mappings park needs a topic');
+      const moved = await operatorPost<MovedRecord>(client, path, {
+        ...place,
+        dryRun,
+        ...(to === undefined ? {} : { to }),
+      });
+      if (json) terminal.print(JSON.stringify(moved, null, 2));
+      else {
+        printBlocked(terminal, [moved.record]);
+        const verb = what === 'skip' ? 'skipped' : `parked in ${to}`;
+        terminal.print(dryRun ? `would be ${verb}; do it with --yes` : verb);
+      }
       return 0;
     }
     const answer = await operatorGet<{ blocked: BlockingRecord[] }>(
@@ -46,6 +81,17 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** `orders-0@4711`: the topic may hold dashes, so partition and offset are read from the end. */
+function readPlace(text: string | undefined): { topic: string; partition: number; offset: number } {
+  const match = /^(.+)-(\d+)@(\d+)$/.exec(text ?? '');
+  if (match === null)
+    throw new HeadraceError(
+      'USAGE',
+      `a record is named TOPIC-PARTITION@OFFSET, such as orders-0@4711, not "${text ?? ''}"`,
+    );
+  return { topic: match[1]!, partition: Number(match[2]), offset: Number(match[3]) };
+}
 
 const shown = (value: number | null): string => (value === null ? '-' : String(value));
 
