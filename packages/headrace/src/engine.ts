@@ -1,5 +1,6 @@
 // The composition root: the only file that knows every room. It makes the parts, gives each what it may know of the
 // others, and takes them down in the order in which nothing is lost.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import { type Broker, ErrorCode, RequestError } from '@headrace/dev-broker';
 import {
@@ -26,6 +27,7 @@ import { createMappingSupervisor } from './mappings/supervisor.ts';
 import { createSageMakerRuntime } from './sagemaker-api/index.ts';
 import { openStore } from './store/store.ts';
 import { createStsApi } from './sts-api/api.ts';
+import { mappingWarningChannel } from './telemetry/channels.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
 export type { EngineOptions } from './engine-options.ts';
@@ -158,6 +160,12 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       : { kind: 'http' as const, url: target };
     lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
   }
+  const warn = (message: unknown): void => {
+    const { uuid, warning } = message as { uuid: string; warning: string };
+    log(`mapping ${uuid}: ${warning}`);
+  };
+  subscribe(mappingWarningChannel.name, warn);
+  undo.push(() => void unsubscribe(mappingWarningChannel.name, warn));
   const metrics = createMetrics({ mappings, functions });
   undo.push(() => metrics.close());
   await functions.start();
@@ -228,6 +236,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       await functions.stop();
       await gateway.close();
       metrics.close();
+      unsubscribe(mappingWarningChannel.name, warn);
       await Promise.all([sageMaker.close(), tables.stop()]);
       await broker?.stop();
       store.close();

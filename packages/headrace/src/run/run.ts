@@ -5,6 +5,7 @@ import {
   type EventSourceMappingConfiguration,
   LambdaClient,
 } from '@aws-sdk/client-lambda';
+import { clientError } from '../cli/client-flags.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import type { EngineOptions } from '../engine.ts';
 import { type Engine, startEngine } from '../engine.ts';
@@ -52,7 +53,9 @@ export async function runHandler(options: RunOptions): Promise<void> {
   try {
     if (options.engine.bootstrapServers === undefined) engine.ensureTopic(topic, 4);
     registerFunction(options, engine, undefined);
-    const mapping = await createMapping(options, lambda, engine.bootstrapServers);
+    const mapping = await createMapping(options, lambda, engine.bootstrapServers).catch((error: unknown) => {
+      throw clientError(error, engine.endpoint);
+    });
     const say = createLines(options, mapping.UUID ?? '', (uuid) =>
       (engine.mappings.snapshot(uuid)?.partitions ?? []).reduce((sum, partition) => sum + partition.lag, 0),
     );

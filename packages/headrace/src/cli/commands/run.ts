@@ -74,10 +74,11 @@ export const command: Command = {
   async run({ positionals, options, terminal }) {
     const topic = options.string('topic');
     if (topic === undefined) throw new HeadraceError('USAGE', '--topic is missing');
-    if (!/^[a-zA-Z0-9._-]{1,249}$/.test(topic) || topic === '.' || topic === '..')
+    // Kafka's rule, and Lambda's: two characters at least, the first of them no dot.
+    if (!/^[a-zA-Z0-9_-][a-zA-Z0-9._-]{1,248}$/.test(topic))
       throw new HeadraceError(
         'USAGE',
-        `--topic must be 1 to 249 letters, digits, dots, dashes or underscores; it is "${topic}"`,
+        `--topic must be 2 to 249 letters, digits, dots, dashes or underscores and begin with no dot; it is "${topic}"`,
       );
     const serversText = options.string('bootstrap-servers');
     const source = findHandler(positionals[0]!, {

@@ -1,4 +1,6 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { startEngine } from '../../engine.ts';
+import { mappingStatusChannel } from '../../telemetry/channels.ts';
 import type { Command } from '../command.ts';
 import { engineFlags, readEngineFlags } from '../engine-flags.ts';
 import { listenForShutdown } from '../signals.ts';
@@ -21,6 +23,14 @@ export const command: Command = {
   async run({ options, terminal }) {
     const engineOptions = readEngineFlags(options);
     const shutdown = listenForShutdown(() => terminal.warn('headrace: second signal, ending at once'));
+    subscribe(mappingStatusChannel.name, (message) => {
+      const { uuid, status, error } = message as {
+        uuid: string;
+        status: { result: string };
+        error?: { message: string; code?: string };
+      };
+      terminal.warn(`mapping ${uuid}: ${status.result}${error ? ` (${error.code ?? 'error'}: ${error.message})` : ''}`);
+    });
     const engine = await startEngine({ ...engineOptions, log: (line) => terminal.warn(line) });
     if (options.boolean('json')) {
       terminal.print(
