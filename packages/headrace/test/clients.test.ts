@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import {
   temporaryFolder,
 } from '@headrace/testing';
 import { Kafka, logLevel } from 'kafkajs';
-import { zipOf } from './api-world.ts';
+import { startApi, zipOf } from './api-world.ts';
 
 const skip = needs('python');
 const handler = `export const handler = async (event) => {
@@ -52,10 +52,10 @@ before(async () => {
   }).listen(0, '127.0.0.1');
   await once(collector, 'listening');
   writeFileSync(join(folder, 'function.zip'), await zipOf({ 'index.mjs': handler }));
+  writeFileSync(join(folder, 'keys'), '[me]\naws_access_key_id = AKIAME\naws_secret_access_key = s3cr3t/with+signs=\n');
   const launcher = join(repositoryRoot, 'packages', 'headrace', 'bin', 'headrace.js');
-  engine = spawn(process.execPath, [launcher, 'start', '--port', '0', '--data-dir', join(folder, 'data'), '--json'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const flags = ['--port', '0', '--data-dir', join(folder, 'data'), '--credentials', join(folder, 'keys'), '--json'];
+  engine = spawn(process.execPath, [launcher, 'start', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   let printed = '';
   let complaints = '';
   engine.stdout!.on('data', (chunk: Buffer) => {
@@ -80,15 +80,15 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** What a user has: an endpoint, a region, and any keys. */
+/** What a user has: an endpoint, a region and keys. The engine checks every signature. */
 const environment = (): NodeJS.ProcessEnv => ({
   PATH: `${python.bin}:${process.env['PATH']}`,
   HOME: folder,
   AWS_ENDPOINT_URL: endpoint,
   AWS_REGION: 'us-east-1',
   AWS_DEFAULT_REGION: 'us-east-1',
-  AWS_ACCESS_KEY_ID: 'test',
-  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_ACCESS_KEY_ID: 'AKIAME',
+  AWS_SECRET_ACCESS_KEY: 's3cr3t/with+signs=',
 });
 
 /** Runs a line of the AWS CLI as it would be pasted, and reads what it prints. */
@@ -202,4 +202,39 @@ test('boto3 works with its waiters, paginators, resources and exceptions', { ski
   writeFileSync(join(folder, 'script.py'), script);
   const { stdout } = await runCommand(python.python, ['script.py'], { cwd: folder, env: environment() });
   assert.equal(stdout.trim(), 'all good');
+});
+
+const caller = `import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
+import { LambdaClient, GetFunctionConfigurationCommand } from '@aws-sdk/client-lambda';
+import { STSClient, GetCallerIdentityCommand } from '@aws-sdk/client-sts';
+export const handler = async (event, context) => {
+  const { Arn } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
+  const { TableNames } = await new DynamoDBClient({}).send(new ListTablesCommand({}));
+  const own = await new LambdaClient({}).send(
+    new GetFunctionConfigurationCommand({ FunctionName: context.functionName }),
+  );
+  return { Arn, tables: Array.isArray(TableNames), memory: own.MemorySize };
+};
+`;
+
+test('a function reaches the APIs of its engine with the keys that it was given', { skip }, async () => {
+  writeFileSync(join(folder, 'caller.zip'), await zipOf({ 'index.mjs': caller }));
+  await aws(
+    'aws lambda create-function --function-name caller --runtime nodejs22.x --handler index.handler --timeout 30 --memory-size 256 --role arn:aws:iam::123456789012:role/lambda --zip-file fileb://caller.zip',
+  );
+  await aws('aws lambda wait function-active-v2 --function-name caller');
+  const answer = await aws('aws lambda invoke --function-name caller caller.json');
+  const result = JSON.parse(readFileSync(join(folder, 'caller.json'), 'utf8'));
+  assert.deepEqual(
+    [answer['FunctionError'], result],
+    [undefined, { Arn: 'arn:aws:sts::123456789012:assumed-role/caller/caller', tables: true, memory: 256 }],
+  );
+});
+
+test('without credentials lines run as pasted on a machine that has none, unsigned', { skip }, async () => {
+  await using open = await startApi();
+  const { AWS_ACCESS_KEY_ID: _key, AWS_SECRET_ACCESS_KEY: _secret, ...env } = environment();
+  const line = ['lambda', 'list-functions', '--no-sign-request', '--endpoint-url', open.endpoint];
+  const { stdout } = await runCommand(python.python, [join(python.bin, 'aws'), ...line], { cwd: folder, env });
+  assert.deepEqual(JSON.parse(stdout), { Functions: [] });
 });
