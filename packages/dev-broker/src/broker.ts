@@ -7,18 +7,22 @@ import { registerFetch } from './apis/fetch.ts';
 import { registerGroupOffsets } from './apis/group-offsets.ts';
 import { registerGroups } from './apis/groups.ts';
 import { registerMetadata } from './apis/metadata.ts';
-import { registerOffsets } from './apis/offsets.ts';
+import { findOffset, registerOffsets } from './apis/offsets.ts';
 import { registerProduce } from './apis/produce.ts';
 import { Registry } from './apis/registry.ts';
+import { registerShareFetch } from './apis/share-fetch.ts';
+import { registerShareGroups, shareGroupOf } from './apis/share-groups.ts';
 import { registerTopics } from './apis/topics.ts';
 import { registerTransactions } from './apis/transactions.ts';
 import { registerVersions } from './apis/versions.ts';
 import { Authorizer } from './authorize.ts';
 import { every } from './clock.ts';
 import { Cluster, type Node } from './cluster/cluster.ts';
+import type { Partition } from './cluster/topic.ts';
 import { Control } from './control.ts';
 import { Faults } from './faults/faults.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
+import type { ShareGroup, ShareGroupOptions } from './groups/share-group.ts';
 import { type BrokerConfigName, type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
 import { Authentication } from './security/authentication.ts';
 import { Connection } from './server/connection.ts';
@@ -88,6 +92,22 @@ function certificatePrincipal(socket: TLSSocket): string | undefined {
   return `User:${parts.reverse().join(',')}`;
 }
 
+/** Where a share group begins: an end of the log, or a time before now (`by_duration:PT1H30M`). */
+function shareStart(partition: Partition, reset: string, now: number): number {
+  if (reset === 'earliest') return partition.log.startOffset;
+  const match = /^by_duration:P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?$/.exec(reset);
+  if (!match) return partition.log.endOffset;
+  const [days, hours, minutes, seconds] = match.slice(1).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const duration = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
+  const { offset } = findOffset(partition, Math.max(0, now - duration), false);
+  return offset < 0 ? partition.log.endOffset : offset;
+}
+
 class RunningBroker implements Broker {
   readonly #options: CompiledOptions;
   readonly #registry = new Registry();
@@ -96,6 +116,7 @@ class RunningBroker implements Broker {
   readonly #cluster: Cluster;
   readonly #groups: GroupCoordinator;
   readonly #transactions: TransactionCoordinator;
+  readonly #shareGroupOf: (groupId: string) => ShareGroup;
   readonly #authentication: Authentication;
   readonly #producerIds = new ProducerIds();
   readonly #dispatcher: Dispatcher;
@@ -187,6 +208,37 @@ class RunningBroker implements Broker {
           groupSetting(group, 'consumer.session.timeout.ms', 'group.consumer.session.timeout.ms'),
       },
     });
+    const shareGroups: ShareGroupOptions = {
+      clock,
+      cluster,
+      heartbeatIntervalMs: (group) =>
+        groupSetting(group, 'share.heartbeat.interval.ms', 'group.share.heartbeat.interval.ms'),
+      sessionTimeoutMs: (group) => groupSetting(group, 'share.session.timeout.ms', 'group.share.session.timeout.ms'),
+      limits: (group) => ({
+        lockDurationMs: groupSetting(group, 'share.record.lock.duration.ms', 'group.share.record.lock.duration.ms'),
+        deliveryCountLimit: groupSetting(group, 'share.delivery.count.limit', 'group.share.delivery.count.limit'),
+        maximumRecordLocks: groupSetting(
+          group,
+          'share.partition.max.record.locks',
+          'group.share.partition.max.record.locks',
+        ),
+        isReadCommitted: groupConfigs.get(group)?.get('share.isolation.level') === 'read_committed',
+      }),
+      initialOffset: (group, partition) =>
+        shareStart(partition, groupConfigs.get(group)?.get('share.auto.offset.reset') ?? 'latest', clock.now()),
+      startMoved: (group, partition, offset) => this.#storage?.shareStartMoved(group, partition, offset),
+    };
+    this.#shareGroupOf = (groupId) => shareGroupOf({ groups, shareGroups }, groupId);
+    registerShareGroups(registry, { groups, cluster, authorizer, shareGroups });
+    registerShareFetch(registry, {
+      clock,
+      cluster,
+      authorizer,
+      faults,
+      maximumSessions: settings.number('group.share.max.share.sessions'),
+      lockDurationMs: (group) => shareGroups.limits(group).lockDurationMs,
+      groupOf: this.#shareGroupOf,
+    });
     registerTransactions(registry, { cluster, groups, transactions, authorizer, faults });
     this.#dispatcher = new Dispatcher(registry, this.#authentication, faults.intercept);
   }
@@ -209,6 +261,7 @@ class RunningBroker implements Broker {
         transactions: this.#transactions,
         producerIds: this.#producerIds,
         groupConfigs: this.#groupConfigs,
+        shareGroupOf: this.#shareGroupOf,
       });
     }
     await Promise.all(

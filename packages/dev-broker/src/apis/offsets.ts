@@ -128,7 +128,7 @@ export function registerOffsets(registry: Registry, services: OffsetServices): v
   });
 }
 
-function findOffset({ log, leaderEpoch }: Partition, timestamp: number, isCommitted: boolean): FoundOffset {
+export function findOffset({ log, leaderEpoch }: Partition, timestamp: number, isCommitted: boolean): FoundOffset {
   const end = isCommitted ? log.lastStableOffset : log.endOffset;
   switch (timestamp) {
     case Special.LATEST:

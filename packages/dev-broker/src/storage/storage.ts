@@ -5,6 +5,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { Partition, Topic } from '../cluster/topic.ts';
 import type { GroupCoordinator } from '../groups/coordinator.ts';
 import type { CommittedOffset } from '../groups/offsets.ts';
+import { ShareGroup } from '../groups/share-group.ts';
 import type { Decision, Transaction, TransactionCoordinator } from '../transactions/coordinator.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
 import { Journal } from './journal.ts';
@@ -21,6 +22,7 @@ type Event =
   | { type: 'pending-ended'; group: string; producerId: number; isCommit: boolean }
   | { type: 'group-deleted'; group: string }
   | { type: 'group-config'; group: string; values: [string, string][] }
+  | { type: 'share'; group: string; topic: string; partition: number; offset: number }
   | { type: 'producer-id'; next: number }
   | ({ type: 'transaction' } & StoredTransaction);
 
@@ -51,6 +53,7 @@ export interface StorageServices {
   transactions: TransactionCoordinator;
   producerIds: ProducerIds;
   groupConfigs: Map<string, Map<string, string>>;
+  shareGroupOf(groupId: string): ShareGroup;
 }
 
 /** Another process uses the folder. */
@@ -70,6 +73,7 @@ export class Storage {
   readonly #files = new Map<Partition, LogFiles>();
   readonly #journal: Journal<Event>;
   readonly #starts = new Map<string, number>();
+  readonly #shares = new Map<string, Extract<Event, { type: 'share' }>>();
   readonly #decisions = new Map<string, Decision>();
 
   constructor(folder: string, isFlushed: boolean, services: StorageServices) {
@@ -93,6 +97,7 @@ export class Storage {
         isRestored = true;
         for (const event of topics.values()) this.#restoreTopic(event);
         for (const transaction of stored) this.#restoreTransaction(transaction);
+        for (const share of this.#shares.values()) this.#restoreShare(share);
       }
       return this.#events();
     };
@@ -135,6 +140,16 @@ export class Storage {
     transactions.restore({ ...rest, partitions: new Set(found), groups: new Set(groups), timer: undefined });
   }
 
+  #restoreShare({ group, topic, partition: index, offset }: Extract<Event, { type: 'share' }>): void {
+    const partition = this.#services.cluster.partition(topic, index);
+    if (partition) this.#services.shareGroupOf(group).sharePartition(partition, offset);
+  }
+
+  /** Members' acquisitions and delivery counts are not kept: after a restart what was open is delivered again. */
+  shareStartMoved(group: string, { topic, index }: Partition, offset: number): void {
+    this.#journal?.write({ type: 'share', group, topic: topic.name, partition: index, offset });
+  }
+
   #restoreOther(event: Event): void {
     const { groups, groupConfigs, producerIds } = this.#services;
     switch (event.type) {
@@ -155,8 +170,12 @@ export class Storage {
       case 'pending-ended':
         groups.getOrCreate(event.group).offsets.endTransaction(event.producerId, event.isCommit);
         return;
+      case 'share':
+        this.#shares.set(`${event.group}\0${event.topic}\0${event.partition}`, event);
+        return;
       case 'group-deleted':
         groups.groups.delete(event.group);
+        for (const [key, { group }] of this.#shares) if (group === event.group) this.#shares.delete(key);
         return;
       case 'group-config':
         groupConfigs.set(event.group, new Map(event.values));
@@ -228,6 +247,12 @@ export class Storage {
       yield topicEvent(topic);
       for (const { index, log } of topic.partitions) {
         if (log.startOffset > 0) yield { type: 'start', id: topic.id, partition: index, offset: log.startOffset };
+      }
+    }
+    for (const { id: group, managed } of groups.groups.values()) {
+      if (!(managed instanceof ShareGroup)) continue;
+      for (const [{ topic, index }, { startOffset }] of managed.partitions) {
+        yield { type: 'share', group, topic: topic.name, partition: index, offset: startOffset };
       }
     }
     for (const { id: group, offsets } of groups.groups.values()) {

@@ -6,10 +6,18 @@ import type { Case, Target } from './case.ts';
 import { consumerGroupCases } from './consumer-group-cases.ts';
 import { groupCases } from './group-cases.ts';
 import { logCases } from './log-cases.ts';
+import { shareGroupCases } from './share-group-cases.ts';
 import { topicCases } from './topic-cases.ts';
 import { transactionCases } from './transaction-cases.ts';
 
-const cases: Case[] = [...logCases, ...topicCases, ...groupCases, ...transactionCases, ...consumerGroupCases];
+const cases: Case[] = [
+  ...logCases,
+  ...topicCases,
+  ...groupCases,
+  ...transactionCases,
+  ...consumerGroupCases,
+  ...shareGroupCases,
+];
 const withoutJava = needs('java', 'maven');
 
 /** Versions by API that the suite's clients used on the dev broker. */
