@@ -270,6 +270,7 @@ class RunningBroker implements Broker {
     for (const topic of topics) if (!this.#cluster.topics.has(topic.name)) this.createTopic(topic);
     this.#tasks.push(
       every(clock, settings.number('log.retention.check.interval.ms'), () => this.#cluster.applyRetention()),
+      every(clock, settings.number('log.cleaner.backoff.ms'), () => this.#cluster.applyCompaction()),
       every(clock, settings.number('offsets.retention.check.interval.ms'), () => this.#groups.expireOffsets()),
     );
   }

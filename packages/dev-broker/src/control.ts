@@ -1,6 +1,7 @@
 import type { Cluster } from './cluster/cluster.ts';
 import type { Partition } from './cluster/topic.ts';
 import type { GroupCoordinator } from './groups/coordinator.ts';
+import { compact } from './log/compaction.ts';
 
 /** A partition as it is now. */
 export interface PartitionState {
@@ -105,6 +106,11 @@ export class Control {
     this.#resume.get(partition)?.();
     this.#resume.delete(partition);
     partition.log.notify(0);
+  }
+
+  /** Cleans a compacted partition now, its newest records too. @returns whether anything was removed */
+  compact(topic: string, index: number): boolean {
+    return compact(this.#partition(topic, index), this.#cluster.options.clock.now(), true);
   }
 
   /** Ends a group member's session now, as if its heartbeats had stopped. False when there is no such member. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
+import { compact } from '../log/compaction.ts';
 import { RequestError } from '../protocol/errors.ts';
 import { Partition, Topic, topicNameProblem } from './topic.ts';
 import { checkConfig, topicConfigs } from './topic-configs.ts';
@@ -31,6 +32,7 @@ export interface ClusterOptions {
 }
 
 const MAXIMUM_PARTITIONS = 10_000;
+const COMPACTION_SLICE_MS = 20;
 
 /** The owner of nodes, topics and leadership. */
 export class Cluster {
@@ -203,6 +205,18 @@ export class Cluster {
     this.store?.topicChanged(partition.topic);
     // Fetches that wait must hear of it.
     partition.log.notify(0);
+  }
+
+  /** Cleans compacted topics, at most for some milliseconds at a time, so that nobody waits long for it. */
+  applyCompaction(): void {
+    const started = performance.now();
+    for (const topic of this.topics.values()) {
+      if (!topic.config.isCompacted) continue;
+      for (const partition of topic.partitions) {
+        if (performance.now() - started > COMPACTION_SLICE_MS) return;
+        compact(partition, this.options.clock.now());
+      }
+    }
   }
 
   /** Retention by age and by bytes; whole segments go. */

@@ -1,4 +1,4 @@
-import type { CommandOutput } from '@headrace/testing';
+import type { CommandOutput, Need } from '@headrace/testing';
 
 /** A broker that the suite runs against. */
 export interface Target {
@@ -13,7 +13,7 @@ export interface Target {
 /** One promise that both brokers keep. */
 export interface Case {
   readonly name: string;
-  readonly needsJava?: true;
+  readonly needs?: readonly Need[];
   readonly run: (target: Target) => Promise<void>;
 }
 

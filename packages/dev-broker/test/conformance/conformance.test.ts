@@ -3,7 +3,9 @@ import { after, before, describe, test } from 'node:test';
 import { type Kafka, needs, startKafka } from '@headrace/testing';
 import { type Broker, type RequestMessage, startBroker } from '../../src/index.ts';
 import type { Case, Target } from './case.ts';
+import { clientCases } from './client-cases.ts';
 import { consumerGroupCases } from './consumer-group-cases.ts';
+import { foreignCases } from './foreign-cases.ts';
 import { groupCases } from './group-cases.ts';
 import { logCases } from './log-cases.ts';
 import { shareGroupCases } from './share-group-cases.ts';
@@ -17,6 +19,8 @@ const cases: Case[] = [
   ...transactionCases,
   ...consumerGroupCases,
   ...shareGroupCases,
+  ...clientCases,
+  ...foreignCases,
 ];
 const withoutJava = needs('java', 'maven');
 
@@ -30,7 +34,7 @@ subscribe('headrace:dev-broker:request', (message) => {
 let lastName = 0;
 const name = (prefix: string): string => `${prefix}-${++lastName}`;
 
-describe('the same promises hold on', () => {
+describe('the same promises hold on', { concurrency: 2 }, () => {
   let kafka: Kafka | undefined;
   let broker: Broker | undefined;
   before(async () => {
@@ -57,8 +61,8 @@ describe('the same promises hold on', () => {
   ];
   for (const [title, target, skip] of targets) {
     describe(title, { skip }, () => {
-      for (const { name: promise, run, needsJava } of cases) {
-        test(promise, { skip: needsJava && withoutJava, timeout: 60_000 }, () => run(target()));
+      for (const { name: promise, run, needs: needed = [] } of cases) {
+        test(promise, { skip: needs(...needed), timeout: 60_000 }, () => run(target()));
       }
     });
   }

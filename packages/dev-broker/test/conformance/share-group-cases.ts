@@ -280,10 +280,6 @@ export const shareGroupCases: Case[] = [
         startOffset = groups[0]!.topics[0]!.partitions[0]!.startOffset;
         assert.ok(Date.now() < deadline, `start offset ${startOffset}`);
       }
-      const again = await newMember().joined();
-      assert.equal((await again.fetchSome()).acquired[0]![0], 1);
-      await again.fetch({ epoch: -1, maxWaitMs: 0 });
-      await again.beat(-1);
       const removed = await client.send(deleteShareGroupOffsets, 0, { groupId, topics: [{ topicName: topic }] });
       assert.deepEqual([removed.errorCode, removed.responses[0]!.errorCode], [0, 0]);
     },
