@@ -3,25 +3,32 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { functionInvocationChannel } from '../telemetry/channels.ts';
 import type { EnvironmentSnapshot, FunctionVersion } from './definition.ts';
+import { EnvironmentLog } from './environment-log.ts';
+import { EnvironmentProcesses } from './environment-processes.ts';
 import {
-  entrypointPayload,
   exitPayload,
   type ProcessExit,
-  platformPayload,
   responsePayloadLimit,
   responseTooLargePayload,
   streamedPayloadLimit,
   timeoutPayload,
 } from './error-payloads.ts';
 import { Extensions, type ExtensionsDelegate } from './extensions.ts';
-import { FunctionProcess } from './function-process.ts';
+import {
+  entrypointFailure,
+  exitFailure,
+  extensionFailure,
+  type InitFailure,
+  initTimeout,
+  postedFailure,
+} from './init-failure.ts';
 import type { Invocation } from './invocation.ts';
-import { EntrypointError, type Folders, findExtensions, type LaunchPlan, planExtension, planLaunch } from './launch.ts';
-import { type LogSink, LogStream } from './log-stream.ts';
+import { type Folders, findExtensions, planLaunch } from './launch.ts';
+import type { LogSink } from './log-stream.ts';
 import type { InvokeOutcome } from './outcome.ts';
 import { processFigures } from './process-figures.ts';
 import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
-import { type EndStatus, type SystemLog, systemLog } from './system-log.ts';
+import type { EndStatus } from './system-log.ts';
 
 /** Limit of the first initialisation of an on-demand environment. */
 const initLimitMilliseconds = 10_000;
@@ -43,13 +50,6 @@ export interface EnvironmentOptions {
 export interface EnvironmentOwner {
   /** Ready for the next invocation (or, after a failed initialisation, for another try inside of one). */
   idle(environment: Environment): void;
-}
-
-/** Why an initialisation failed; the payload needs the request id of the invocation that it is reported to. */
-interface InitFailure extends EndStatus {
-  readonly status: 'error' | 'timeout';
-  readonly errorType: string;
-  payload(requestId: string): Buffer;
 }
 
 interface Current {
@@ -78,29 +78,24 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   readonly #owner: EnvironmentOwner;
   readonly #api: RuntimeApi;
   readonly #extensions: Extensions;
+  readonly #processes: EnvironmentProcesses;
   #extensionNames: readonly string[] = [];
-  #extensionProcesses: FunctionProcess[] = [];
-  readonly #log: LogStream;
-  readonly #system: SystemLog;
+  readonly #log: EnvironmentLog;
   readonly #temporary: string;
   readonly #timer: NodeJS.Timeout;
   #phase: Phase = 'cold';
-  #process: FunctionProcess | undefined;
   #ready = false;
   #initialized: ((failure: InitFailure | undefined) => void) | undefined;
   #initTimer: NodeJS.Timeout | undefined;
   #initPhase: 'init' | 'invoke' = 'init';
   #initStartedAt = 0;
   #initMilliseconds: number | undefined;
-  #posted: { errorType: string; body: Buffer } | undefined;
+  #posted: InitFailure | undefined;
   #current: Current | undefined;
   #deadline = 0;
   #memoryExceeded = false;
   #maxResidentBytes = 0;
   #invocations = 0;
-  #pendingLines: string[] = [];
-  #pendingTail: (() => void) | undefined;
-  #flushScheduled = false;
   idleSince = performance.now();
 
   constructor(version: FunctionVersion, options: EnvironmentOptions, owner: EnvironmentOwner) {
@@ -110,15 +105,12 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#owner = owner;
     this.#extensions = new Extensions(version, this);
     this.#api = new RuntimeApi(this, this.#extensions);
-    const { functionName, logging } = version;
-    const day = new Date().toISOString().slice(0, 10).replaceAll('-', '/');
-    const own = logging.logGroup === `/aws/lambda/${functionName}`;
-    const stream = `${day}/${own ? '' : functionName}[${version.version}]${this.id}`;
-    this.#log = new LogStream(functionName, logging.logGroup, stream, logging.format === 'JSON', options.logs);
-    this.#system = systemLog(version, {
-      region: options.region,
-      initializationType: this.#initializationType,
-      environmentId: this.id,
+    const details = { region: options.region, initializationType: this.#initializationType, environmentId: this.id };
+    this.#log = new EnvironmentLog(version, details, options.logs);
+    this.#processes = new EnvironmentProcesses({
+      output: this.#log.output,
+      runtimeExited: (exit, failure) => this.#exited(exit, failure),
+      extensionExited: (errorType) => this.extensionFailed(errorType),
     });
     this.#temporary = join(options.temporaryRoot, this.id);
     this.#timer = setTimeout(() => this.#timedOut(), version.timeoutSeconds * 1000);
@@ -134,7 +126,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   }
 
   get processId(): number | undefined {
-    return this.#process?.processId;
+    return this.#processes.runtime?.processId;
   }
 
   /** The first initialisation; false when it failed, which the first invocation repeats. */
@@ -208,39 +200,29 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     const current = this.#current;
     this.#phase = 'stopped';
     clearTimeout(this.#timer);
-    if (this.#extensions.count > 0) await this.#shutDown();
-    this.#endProcess();
+    if (this.#extensions.count > 0) {
+      // 2 s with external extensions, 500 ms with internal ones only.
+      const budget = this.#extensions.hasExternal ? 2_000 : 500;
+      this.#extensions.shutdown('spindown', Date.now() + budget);
+      await this.#processes.shutDown(budget);
+    }
+    this.#endProcesses();
     this.#initEnded(undefined);
+    this.#current = undefined;
+    this.#log.close();
     if (current !== undefined && current.outcome === undefined) {
-      current.outcome = {
+      current.invocation.settle({
         kind: 'unavailable',
         status: 503,
         type: 'ServiceException',
         message: 'The execution environment was stopped while the function ran.',
-      };
+      });
+    } else if (current?.outcome !== undefined && current.invocation.logTail) {
+      // It answered and was waiting for its REPORT only.
       current.invocation.settle(current.outcome);
     }
-    this.#current = undefined;
-    this.#flushLines();
-    this.#log.end();
     this.#api.close();
     await rm(this.#temporary, { recursive: true, force: true, maxRetries: 3 });
-  }
-
-  /** The time that extensions get to end well: 2 s with external ones, 500 ms with internal ones only. */
-  async #shutDown(): Promise<void> {
-    const runtime = this.#process;
-    const external = this.#extensionProcesses;
-    const budget = this.#extensions.hasExternal ? 2_000 : 500;
-    this.#extensions.shutdown('spindown', Date.now() + budget);
-    runtime?.killGroup('SIGTERM');
-    const hardEnd = setTimeout(() => runtime?.killGroup('SIGKILL'), 300);
-    const deadline = performance.now() + budget;
-    const waited = external.length > 0 ? external : runtime === undefined ? [] : [runtime];
-    while (performance.now() < deadline && waited.some((process) => process.processId !== undefined)) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    clearTimeout(hardEnd);
   }
 
   snapshot(): EnvironmentSnapshot {
@@ -264,7 +246,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#maxResidentBytes = Math.max(this.#maxResidentBytes, figures.residentBytes);
     if (figures.residentBytes > this.version.memorySizeMegabytes * 1_048_576) {
       this.#memoryExceeded = true;
-      this.#process?.killGroup('SIGKILL');
+      this.#processes.runtime?.killGroup('SIGKILL');
     }
   }
 
@@ -276,55 +258,33 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#memoryExceeded = false;
     this.#initPhase = phase;
     this.#initStartedAt = performance.now();
-    const line = this.#system.initStart(phase);
-    if (line !== undefined) this.#logLine(line);
+    this.#log.initStart(phase);
     return new Promise((resolve) => {
       this.#initialized = resolve;
-      let plan: LaunchPlan;
-      const { task, layers } = this.#options;
+      const { task, layers, region, base } = this.#options;
       const folders: Folders = { task, layers, temporary: this.#temporary };
       try {
-        plan = planLaunch(this.version, folders, {
+        const plan = planLaunch(this.version, folders, {
           runtimeApi: this.#api.address,
-          region: this.#options.region,
+          region,
           logStream: this.#log.name,
           initializationType: this.#initializationType,
-          base: this.#options.base,
+          base,
         });
+        const runtime = this.#processes.start(plan, folders, this.#extensionNames);
+        this.#api.reset(runtime.channel);
+        this.#extensions.reset(this.#extensionNames);
       } catch (error) {
         this.#initEnded(entrypointFailure(error));
         return;
       }
-      const process = new FunctionProcess(plan, this.#options.task, {
-        output: (chunk) => this.#log.output(chunk),
-        exited: (exit, failure) => this.#exited(process, exit, failure),
-      });
-      this.#process = process;
-      this.#api.reset(process.channel);
-      this.#extensions.reset(this.#extensionNames);
-      for (const name of this.#extensionNames) this.#startExtension(plan, folders, name);
       if (limit !== undefined) {
         this.#initTimer = setTimeout(() => {
-          this.#endProcess();
-          this.#initEnded({
-            status: 'timeout',
-            errorType: 'Sandbox.Timedout',
-            payload: (requestId) => timeoutPayload(requestId, limit / 1000),
-          });
+          this.#endProcesses();
+          this.#initEnded(initTimeout(limit));
         }, limit);
       }
     });
-  }
-
-  #startExtension(plan: LaunchPlan, folders: Folders, name: string): void {
-    const process = new FunctionProcess(planExtension(plan, folders, name), folders.task, {
-      output: (chunk) => this.#log.output(chunk),
-      exited: (_exit, failure) => {
-        if (this.#stopped || !this.#extensionProcesses.includes(process)) return;
-        this.extensionFailed(failure === undefined ? 'Extension.Crash' : 'Extension.LaunchError');
-      },
-    });
-    this.#extensionProcesses.push(process);
   }
 
   extensionsChanged(): void {
@@ -332,11 +292,11 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   }
 
   extensionFailed(errorType: string): void {
-    this.#endProcess();
-    const payload = (requestId: string): Buffer =>
-      platformPayload(errorType, requestId, 'an extension of the function failed');
+    if (this.#stopped) return;
+    this.#endProcesses();
+    const failure = extensionFailure(errorType);
     if (this.#initialized !== undefined) {
-      this.#initEnded({ status: 'error', errorType, payload });
+      this.#initEnded(failure);
       return;
     }
     const current = this.#current;
@@ -346,7 +306,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     }
     if (current.outcome === undefined) {
       current.end = { status: 'failure', errorType };
-      this.#settle(current, { kind: 'function-error', reason: 'exit' }, payload(current.invocation.requestId));
+      this.#settle(current, { kind: 'function-error', reason: 'exit' }, failure.payload(current.invocation.requestId));
     }
     this.#complete(current);
   }
@@ -358,29 +318,23 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     clearTimeout(this.#initTimer);
     const duration = performance.now() - this.#initStartedAt;
     if (failure === undefined && this.#initPhase === 'init') this.#initMilliseconds = duration;
-    const line = this.#system.initReport(this.#initPhase, failure ?? { status: 'success' }, duration);
-    if (line !== undefined) this.#logLine(line);
+    this.#log.initReport(this.#initPhase, failure ?? { status: 'success' }, duration);
     initialized(failure);
   }
 
   /** Kills what runs; its exit is then nobody's concern. */
-  #endProcess(): void {
-    const processes = [this.#process, ...this.#extensionProcesses];
-    this.#process = undefined;
-    this.#extensionProcesses = [];
+  #endProcesses(): void {
     this.#ready = false;
-    for (const process of processes) process?.killGroup('SIGKILL');
+    this.#processes.end();
     this.#api.reset(undefined);
   }
 
-  #exited(process: FunctionProcess, exit: ProcessExit, failure: Error | undefined): void {
-    if (this.#process !== process) return;
+  #exited(exit: ProcessExit, failure: Error | undefined): void {
     if (this.#stopped) return;
-    // Extensions end with the runtime; all of them start again with it.
-    this.#endProcess();
+    this.#endProcesses();
     if (this.#initialized !== undefined) {
       if (failure !== undefined) this.#initEnded(entrypointFailure(failure));
-      else this.#initEnded(this.#postedFailure() ?? exitFailure(exit));
+      else this.#initEnded(this.#posted ?? exitFailure(exit));
       return;
     }
     const current = this.#current;
@@ -397,12 +351,6 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#complete(current);
   }
 
-  #postedFailure(): InitFailure | undefined {
-    const posted = this.#posted;
-    if (posted === undefined) return undefined;
-    return { status: 'error', errorType: posted.errorType, payload: () => posted.body };
-  }
-
   #timedOut(): void {
     const current = this.#current;
     if (current === undefined) return;
@@ -412,8 +360,8 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
       setTimeout(() => this.#current === current && this.#timedOut(), left).unref();
       return;
     }
-    this.#endProcess();
-    this.#initEnded({ status: 'timeout', errorType: 'Sandbox.Timedout', payload: () => Buffer.alloc(0) });
+    this.#endProcesses();
+    this.#initEnded(initTimeout(this.version.timeoutSeconds * 1_000));
     if (!current.started) this.#start(current);
     if (current.outcome === undefined) {
       current.end = { status: 'timeout' };
@@ -471,13 +419,13 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   }
 
   runtimeInitError(errorType: string, body: Buffer): void {
-    this.#posted = { errorType, body };
-    const failure = this.#postedFailure();
+    const failure = postedFailure(errorType, body);
+    this.#posted = failure;
     // The process exits by itself; its last lines of log are worth a moment.
-    const process = this.#process;
+    const { runtime } = this.#processes;
     setTimeout(() => {
-      if (this.#process === process && this.#initialized !== undefined) {
-        this.#endProcess();
+      if (this.#processes.runtime === runtime && this.#initialized !== undefined) {
+        this.#endProcesses();
         this.#initEnded(failure);
       }
     }, 500).unref();
@@ -516,13 +464,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   #start(current: Current): void {
     current.started = true;
-    const { requestId, invokedFunctionArn, logTail } = current.invocation;
-    if (logTail) {
-      this.#flushLines();
-      this.#log.startTail();
-    }
-    const line = this.#system.start(requestId, invokedFunctionArn);
-    if (line !== undefined) this.#logLine(line);
+    this.#log.start(current.invocation);
   }
 
   #settle(
@@ -568,20 +510,18 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     if (outcome === undefined || !('payload' in outcome)) return;
     this.#current = undefined;
     if (this.#maxResidentBytes === 0) this.#sampleMemory();
-    const lines = this.#system.end({
-      ...current.end,
-      requestId: outcome.requestId,
-      durationMilliseconds: outcome.durationMilliseconds,
-      initMilliseconds: current.initMilliseconds,
-      maxMemoryMegabytes: Math.ceil(this.#maxResidentBytes / 1_048_576),
-      producedBytes: outcome.payload.length,
-    });
-    for (const line of lines) this.#pendingLines.push(line);
-    if (current.invocation.logTail) {
-      this.#pendingTail = () =>
-        current.invocation.settle({ ...outcome, logTail: this.#log.takeTail() ?? Buffer.alloc(0) });
-    }
-    this.#scheduleFlush();
+    const { logTail, settle } = current.invocation;
+    this.#log.end(
+      {
+        ...current.end,
+        requestId: outcome.requestId,
+        durationMilliseconds: outcome.durationMilliseconds,
+        initMilliseconds: current.initMilliseconds,
+        maxMemoryMegabytes: Math.ceil(this.#maxResidentBytes / 1_048_576),
+        producedBytes: outcome.payload.length,
+      },
+      logTail ? (tail) => settle({ ...outcome, logTail: tail }) : undefined,
+    );
     if (this.#stopped) return;
     this.#phase = this.#ready ? 'idle' : 'cold';
     this.idleSince = performance.now();
@@ -593,50 +533,4 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     const figures = pid === undefined ? undefined : processFigures(pid);
     if (figures !== undefined) this.#maxResidentBytes = figures.residentBytes;
   }
-
-  // Log
-
-  /** A platform line, kept behind END and REPORT of the invocation before where those still wait. */
-  #logLine(line: string): void {
-    if (this.#pendingLines.length > 0) this.#pendingLines.push(line);
-    else this.#log.system(line);
-  }
-
-  /**
-   * What the function wrote before it answered may still be in the pipe, though the answer has been read: the loop reads
-   * both in the same turn. So END and REPORT are written one turn later.
-   */
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#flushLines();
-    });
-  }
-
-  #flushLines(): void {
-    const lines = this.#pendingLines;
-    if (lines.length > 0) {
-      this.#pendingLines = [];
-      for (const line of lines) this.#log.system(line);
-    }
-    const tail = this.#pendingTail;
-    this.#pendingTail = undefined;
-    tail?.();
-  }
-}
-
-function entrypointFailure(error: unknown): InitFailure {
-  const message = error instanceof Error ? error.message : String(error);
-  const detail = error instanceof EntrypointError ? message : `fork/exec failed: ${message}`;
-  return {
-    status: 'error',
-    errorType: 'Runtime.InvalidEntrypoint',
-    payload: (requestId) => entrypointPayload(requestId, detail),
-  };
-}
-
-function exitFailure(exit: ProcessExit): InitFailure {
-  return { status: 'error', errorType: 'Runtime.ExitError', payload: (requestId) => exitPayload(requestId, exit) };
 }
