@@ -308,11 +308,18 @@ const changesAllowed = 512;
  * is nearly always known: a few words compared instead of a byte at a time read, and no search for the child.
  */
 class NameGuess {
-  /** The name, its quote and its colon, as little-endian words; the last is cut by `mask`. */
-  readonly words: Int32Array;
-  readonly lastMask: number;
-  /** Length of all that. */
+  /** Length of the name with its quote and colon. */
   readonly span: number;
+  /** The first twelve bytes of that as little-endian words, each with the mask of its bytes … */
+  private readonly first: number;
+  private readonly second: number;
+  private readonly third: number;
+  private readonly firstMask: number;
+  private readonly secondMask: number;
+  private readonly thirdMask: number;
+  /** … and what follows them, the last word cut by `restMask`. */
+  private readonly rest: Int32Array;
+  private readonly restMask: number;
   readonly child: PathNode | undefined;
   /** Of a member that nobody wants: what is known about the objects in it. */
   readonly inside: ObjectMemory | undefined;
@@ -322,23 +329,41 @@ class NameGuess {
     this.span = span;
     this.child = child;
     this.inside = child === undefined ? new ObjectMemory(budget) : undefined;
-    this.words = new Int32Array((span + 3) >> 2);
-    for (let n = 0; n < this.words.length; n++) this.words[n] = words.getInt32(start + n * 4, true);
-    const rest = span & 3;
-    this.lastMask = rest === 0 ? -1 : (1 << (rest * 8)) - 1;
-    this.words[this.words.length - 1]! &= this.lastMask;
+    this.firstMask = byteMask(span);
+    this.secondMask = byteMask(span - 4);
+    this.thirdMask = byteMask(span - 8);
+    this.first = words.getInt32(start, true) & this.firstMask;
+    this.second = words.getInt32(start + 4, true) & this.secondMask;
+    this.third = words.getInt32(start + 8, true) & this.thirdMask;
+    this.rest = new Int32Array(Math.max(0, (span - 9) >> 2));
+    for (let n = 0; n < this.rest.length; n++) this.rest[n] = words.getInt32(start + 12 + n * 4, true);
+    this.restMask = byteMask(((span - 1) & 3) + 1);
+    if (this.rest.length > 0) this.rest[this.rest.length - 1]! &= this.restMask;
   }
 
   /** Whether these very bytes stand at `i`. */
   standsAt(i: number): boolean {
-    const expected = this.words;
-    const last = expected.length - 1;
+    const differences =
+      ((words.getInt32(i, true) & this.firstMask) ^ this.first) |
+      ((words.getInt32(i + 4, true) & this.secondMask) ^ this.second) |
+      ((words.getInt32(i + 8, true) & this.thirdMask) ^ this.third);
+    return differences === 0 && (this.rest.length === 0 || this.restStandsAt(i + 12));
+  }
+
+  private restStandsAt(i: number): boolean {
+    const { rest } = this;
+    const last = rest.length - 1;
     for (let n = 0; n < last; n++) {
-      if (words.getInt32(i, true) !== expected[n]) return false;
+      if (words.getInt32(i, true) !== rest[n]) return false;
       i += 4;
     }
-    return (words.getInt32(i, true) & this.lastMask) === expected[last];
+    return (words.getInt32(i, true) & this.restMask) === rest[last];
   }
+}
+
+/** A mask for the first `count` bytes of a little-endian word. */
+function byteMask(count: number): number {
+  return count <= 0 ? 0 : count >= 4 ? -1 : (1 << (count * 8)) - 1;
 }
 
 /** How many more names the objects of one tree may remember together. */
