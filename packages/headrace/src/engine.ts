@@ -27,6 +27,7 @@ import { createMappingSupervisor } from './mappings/supervisor.ts';
 import { createSageMakerRuntime } from './sagemaker-api/index.ts';
 import { openStore } from './store/store.ts';
 import { createStsApi } from './sts-api/api.ts';
+import { createIamApi } from './sts-api/iam.ts';
 import { mappingWarningChannel } from './telemetry/channels.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
@@ -180,6 +181,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       tables,
       createLogsApi({ region, accountId, logDirectory: () => functions.logDirectory }),
       createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
+      createIamApi({ store, accountId }),
       createOperatorApi({
         mappings,
         environments: () => functions.snapshot(),

@@ -190,6 +190,26 @@ try:
 except client.exceptions.ResourceNotFoundException as error:
     assert error.response['Error']['Message'].startswith('Function not found: arn:aws:lambda:'), error.response
     assert error.response['ResponseMetadata']['RequestId'], error.response
+iam = boto3.client('iam')
+trust = json.dumps({'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': 'sts:AssumeRole', 'Principal': {'Service': 'lambda.amazonaws.com'}}]})
+made = iam.create_role(RoleName='lambda-role', AssumeRolePolicyDocument=trust, Tags=[{'Key': 'team', 'Value': 'a & <b>'}])['Role']
+iam.get_waiter('role_exists').wait(RoleName='lambda-role')
+found = iam.get_role(RoleName='lambda-role')['Role']
+assert found['Arn'] == made['Arn'] == 'arn:aws:iam::123456789012:role/lambda-role', found
+assert found['AssumeRolePolicyDocument']['Version'] == '2012-10-17' and found['Tags'][0]['Value'] == 'a & <b>', found
+iam.put_role_policy(RoleName='lambda-role', PolicyName='inline', PolicyDocument=trust)
+iam.attach_role_policy(RoleName='lambda-role', PolicyArn='arn:aws:iam::aws:policy/service-role/AWSLambdaMSKExecutionRole')
+assert iam.list_role_policies(RoleName='lambda-role')['PolicyNames'] == ['inline']
+assert iam.list_attached_role_policies(RoleName='lambda-role')['AttachedPolicies'][0]['PolicyName'] == 'AWSLambdaMSKExecutionRole'
+try:
+    iam.get_role(RoleName='nobody')
+    raise AssertionError('found')
+except iam.exceptions.NoSuchEntityException:
+    pass
+session = boto3.client('sts').assume_role(RoleArn=made['Arn'], RoleSessionName='test')['Credentials']
+assumed = boto3.client('lambda', aws_access_key_id=session['AccessKeyId'], aws_secret_access_key=session['SecretAccessKey'],
+    aws_session_token=session['SessionToken'])
+assert assumed.get_account_settings()['AccountUsage']['FunctionCount'] > 0
 table = boto3.resource('dynamodb').create_table(TableName='from-boto', BillingMode='PAY_PER_REQUEST',
     AttributeDefinitions=[{'AttributeName': 'id', 'AttributeType': 'S'}],
     KeySchema=[{'AttributeName': 'id', 'KeyType': 'HASH'}])

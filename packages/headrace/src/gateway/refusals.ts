@@ -26,11 +26,11 @@ export const wrongSignature = (reason: 'expired' | 'mismatch' | 'payload'): ApiR
     }[reason],
   );
 
-export const wrongService = (service: string, wanted: string): ApiResponse =>
+export const wrongService = (service: string, offered: readonly string[]): ApiResponse =>
   refusal(
     403,
     'InvalidSignatureException',
-    `Credential should be scoped to correct service: '${wanted}', not '${service}'.`,
+    `The request is signed for '${service}'; services here are ${offered.join(', ')}.`,
   );
 
 export const foreignOrigin = (): ApiResponse =>

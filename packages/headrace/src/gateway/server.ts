@@ -192,7 +192,12 @@ class Door {
     if (reason !== undefined) return wrongSignature(reason);
     // A signature for one service must not be good for another.
     const isOurs = apis.some((api) => api.service === claim.service) || request.path.startsWith('/headrace/');
-    if (!isOurs && request.path !== '/metrics') return wrongService(claim.service, apis[0]?.service ?? '');
+    if (!isOurs && request.path !== '/metrics') {
+      return wrongService(
+        claim.service,
+        apis.map((api) => api.service),
+      );
+    }
     return { principal: found.principal };
   }
 }
