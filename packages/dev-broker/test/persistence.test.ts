@@ -199,4 +199,5 @@ test('a folder is used by one broker at a time', async (context) => {
     child.stdout.once('data', (data: Buffer) => resolve(String(data))),
   );
   assert.match(output, /is in use by process \d+/);
+  await assert.rejects(startBroker({ dataDir }), /is in use by process/);
 });

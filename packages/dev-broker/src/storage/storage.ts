@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Clock } from '../clock.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { Partition, Topic } from '../cluster/topic.ts';
@@ -276,7 +276,9 @@ export class Storage {
   close(): void {
     for (const files of this.#files.values()) files.close();
     this.#journal.close();
-    rmSync(join(this.#folder, 'lock'), { force: true });
+    const path = resolve(this.#folder, 'lock');
+    inUse.delete(path);
+    rmSync(path, { force: true });
   }
 }
 
@@ -294,20 +296,25 @@ function transactionEvent(transaction: Transaction, decision: Decision | null): 
   return { type: 'transaction', ...rest, partitions: names, groups: [...groups], decision };
 }
 
+/** Lock files of this process: a stale one of an earlier process with the same id must not stand in the way. */
+const inUse = new Set<string>();
+
 /** @throws DataDirectoryInUseError while the process that wrote the lock lives */
 function lock(folder: string): void {
-  const path = join(folder, 'lock');
+  const path = resolve(folder, 'lock');
   try {
     writeFileSync(path, String(process.pid), { flag: 'wx' });
+    inUse.add(path);
     return;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const owner = Number(readFileSync(path, 'utf8'));
-  if (owner !== process.pid && isAlive(owner)) {
+  if (owner === process.pid ? inUse.has(path) : isAlive(owner)) {
     throw new DataDirectoryInUseError(`${folder} is in use by process ${owner}; stop it, or name another folder`);
   }
   writeFileSync(path, String(process.pid));
+  inUse.add(path);
 }
 
 function isAlive(pid: number): boolean {

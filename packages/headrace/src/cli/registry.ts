@@ -29,6 +29,6 @@ export const commands: Readonly<Record<string, Entry>> = {
   },
   check: { summary: 'walk the way to a Kafka cluster hop by hop', load: () => import('./commands/check.ts') },
   anomaly: { summary: 'score a file of measurements', load: () => import('./commands/anomaly.ts') },
-  broker: { summary: 'a Kafka broker for development' },
+  broker: { summary: 'a Kafka broker for development', load: () => import('./commands/broker.ts') },
   backup: { summary: 'copy the data directory while it is in use', load: () => import('./commands/backup.ts') },
 };
