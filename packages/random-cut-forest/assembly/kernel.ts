@@ -104,6 +104,19 @@ const NONE: i32 = 0x7fffffff;
   return load<i32>(node + ((<usize>right) << 2), LEFT);
 }
 
+/** 4 for a node, 0 for a leaf. */
+// @ts-ignore: decorator
+@inline function step(reference: i32): usize {
+  return <usize>((~reference >> 31) & 4);
+}
+
+/** The same for a reference that may be a leaf's, which stays. */
+// @ts-ignore: decorator
+@inline function childOrStay(nodes: usize, reference: i32, query: usize): i32 {
+  const isLeaf = reference >> 31;
+  return select<i32>(reference, child(nodes, reference & ~isLeaf, query), isLeaf != 0);
+}
+
 // Leaf and depth at which the last `descend` ended, for each of its four trees.
 let leaf0: i32 = 0;
 let leaf1: i32 = 0;
@@ -183,26 +196,20 @@ function descendPoints(base: usize, tree: usize, x: usize, side: usize): void {
     path2 += 4;
     path3 += 4;
   }
-  // At least one has arrived; the others go on by themselves.
-  while (r0 >= 0) {
+  // At least one has arrived. It goes round with the others, storing where nobody reads and staying where it is.
+  while ((r0 & r1 & r2 & r3) >= 0) {
     store<i32>(path0, r0);
-    r0 = child(nodes0, r0, x0);
-    path0 += 4;
-  }
-  while (r1 >= 0) {
     store<i32>(path1, r1);
-    r1 = child(nodes1, r1, x1);
-    path1 += 4;
-  }
-  while (r2 >= 0) {
     store<i32>(path2, r2);
-    r2 = child(nodes2, r2, x2);
-    path2 += 4;
-  }
-  while (r3 >= 0) {
     store<i32>(path3, r3);
-    r3 = child(nodes3, r3, x3);
-    path3 += 4;
+    path0 += step(r0);
+    path1 += step(r1);
+    path2 += step(r2);
+    path3 += step(r3);
+    r0 = childOrStay(nodes0, r0, x0);
+    r1 = childOrStay(nodes1, r1, x1);
+    r2 = childOrStay(nodes2, r2, x2);
+    r3 = childOrStay(nodes3, r3, x3);
   }
   leaf0 = r0;
   leaf1 = r1;
