@@ -1,7 +1,9 @@
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { lz4Compress, lz4Decompress, snappyCompress, snappyDecompress } from '@platformatic/wasm-utils';
+import { lz4Compress, snappyCompress } from '@platformatic/wasm-utils';
 import type { Compression } from './batch-header.ts';
 import { RecordsError } from './errors.ts';
+import { takeMemory } from './record-memory.ts';
+import { decompressor } from './wasm-decompressor.ts';
 
 /** Compresses a records section; snappy in the xerial framing, as the Java producer writes it. */
 export function compress(compression: Compression, bytes: Buffer): Buffer {
@@ -19,32 +21,45 @@ export function compress(compression: Compression, bytes: Buffer): Buffer {
   }
 }
 
+/** Decompressed records: the first `length` bytes. `isLent` ones go back by `giveMemoryBack`. */
+export interface Decompressed {
+  readonly bytes: Buffer;
+  readonly length: number;
+  readonly isLent: boolean;
+}
+
 /**
- * Decompresses a records section. Never makes more than `maximumBytes` (a little more for lz4, whose last block is only
- * bounded by its block size): compressed bytes of a hostile producer can blow up a thousandfold.
+ * Decompresses a records section. Never makes more than `maximumBytes`: compressed bytes of a hostile producer can blow
+ * up a thousandfold.
  *
  * @throws RecordsError CORRUPT, TOO_LARGE
  */
 export function decompress(compression: Compression, bytes: Buffer, maximumBytes: number): Buffer {
+  const { bytes: result, length } = decompressLent(compression, bytes, maximumBytes);
+  return result.length === length ? result : result.subarray(0, length);
+}
+
+/** As `decompress`, for memory that is given back. */
+export function decompressLent(compression: Compression, bytes: Buffer, maximumBytes: number): Decompressed {
+  const own = (result: Buffer): Decompressed => ({ bytes: result, length: result.length, isLent: false });
   try {
     switch (compression) {
       case 'none':
-        return bytes;
-      case 'gzip':
+        return own(bytes);
+      case 'gzip': {
         // Reads several members one after another, as the Java producer writes them.
-        return gunzipSync(bytes, {
-          maxOutputLength: maximumBytes,
-          chunkSize: chunkSize(bytes.length * 4, maximumBytes),
-        });
+        const options = { maxOutputLength: maximumBytes, chunkSize: chunkSize(bytes.length * 4, maximumBytes) };
+        return own(gunzipSync(bytes, options));
+      }
       case 'snappy':
         return snappy(bytes, maximumBytes);
       case 'lz4':
         return lz4(bytes, maximumBytes);
-      case 'zstd':
-        return zstdDecompressSync(bytes, {
-          maxOutputLength: maximumBytes,
-          chunkSize: chunkSize(zstdContentSize(bytes) ?? bytes.length * 4, maximumBytes),
-        });
+      case 'zstd': {
+        const expected = zstdContentSize(bytes) ?? bytes.length * 4;
+        const options = { maxOutputLength: maximumBytes, chunkSize: chunkSize(expected, maximumBytes) };
+        return own(zstdDecompressSync(bytes, options));
+      }
     }
   } catch (error) {
     if (error instanceof RecordsError) throw error;
@@ -52,6 +67,14 @@ export function decompress(compression: Compression, bytes: Buffer, maximumBytes
     const reason = error instanceof Error ? error.message : String(error);
     throw new RecordsError('CORRUPT', `${compression} data cannot be decompressed: ${reason}`, { cause: error });
   }
+}
+
+/** What the decompressor made, in memory that is lent. */
+function lend(): Decompressed {
+  const { length } = decompressor;
+  const bytes = takeMemory(length);
+  decompressor.copyTo(bytes);
+  return { bytes, length, isLent: true };
 }
 
 const tooLarge = (maximumBytes: number): RecordsError =>
@@ -87,35 +110,39 @@ const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00
 const XERIAL_HEADER_BYTES = 16;
 const XERIAL_BLOCK_BYTES = 32 * 1024;
 
-function snappy(bytes: Buffer, maximumBytes: number): Buffer {
-  if (bytes.length < XERIAL_HEADER_BYTES || bytes.compare(XERIAL_MAGIC, 0, 8, 0, 8) !== 0) {
-    if (snappyLength(bytes) > maximumBytes) throw tooLarge(maximumBytes);
-    return snappyDecompress(asInput(bytes));
-  }
-  const blocks: Buffer[] = [];
-  let total = 0;
+function snappy(bytes: Buffer, maximumBytes: number): Decompressed {
+  const blocks = xerialBlocks(bytes) ?? [{ start: 0, end: bytes.length }];
+  // All lengths are known before a byte is made.
+  const sized = blocks.map(({ start, end }) => ({ end, ...snappyLength(bytes, start, end) }));
+  const total = sized.reduce((sum, { length }) => sum + length, 0);
+  if (total > maximumBytes) throw tooLarge(maximumBytes);
+  decompressor.begin(bytes, total);
+  for (const { dataStart, end, length } of sized) decompressor.snappyBlock(dataStart, end, length);
+  return lend();
+}
+
+/** Where the blocks of the xerial framing lie; undefined for a block without framing. */
+function xerialBlocks(bytes: Buffer): { start: number; end: number }[] | undefined {
+  if (bytes.length < XERIAL_HEADER_BYTES || bytes.compare(XERIAL_MAGIC, 0, 8, 0, 8) !== 0) return undefined;
+  const blocks: { start: number; end: number }[] = [];
   for (let position = XERIAL_HEADER_BYTES; position < bytes.length; ) {
     if (bytes.length - position < 4) throw corrupt('a snappy block is cut off');
     const length = bytes.readInt32BE(position);
-    position += 4;
-    if (length < 0 || length > bytes.length - position) throw corrupt(`a snappy block of ${length} bytes`);
-    const block = bytes.subarray(position, position + length);
-    total += snappyLength(block);
-    if (total > maximumBytes) throw tooLarge(maximumBytes);
-    blocks.push(snappyDecompress(asInput(block)));
-    position += length;
+    const start = position + 4;
+    if (length < 0 || length > bytes.length - start) throw corrupt(`a snappy block of ${length} bytes`);
+    position = start + length;
+    blocks.push({ start, end: position });
   }
-  return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
+  return blocks;
 }
 
-/** The decompressed length that a raw snappy block begins with. */
-function snappyLength(block: Buffer): number {
+/** The decompressed length that a raw snappy block begins with, and where its data begins. */
+function snappyLength(bytes: Buffer, start: number, end: number): { length: number; dataStart: number } {
   let length = 0;
-  for (let index = 0; index < 5; index++) {
-    const byte = block[index];
-    if (byte === undefined) break;
+  for (let index = 0; index < 5 && start + index < end; index++) {
+    const byte = bytes[start + index]!;
     length += (byte & 0x7f) * 2 ** (7 * index);
-    if (byte < 0x80) return length;
+    if (byte < 0x80) return { length, dataStart: start + index + 1 };
   }
   throw corrupt('a snappy block without its length');
 }
@@ -137,42 +164,58 @@ function xerialCompress(bytes: Buffer): Buffer {
 
 const LZ4_MAGIC = 0x184d2204;
 
+interface Lz4Block {
+  readonly start: number;
+  readonly end: number;
+  readonly isStored: boolean;
+  /** The first of its frame: nothing before it may be referred to. */
+  readonly isFirst: boolean;
+}
+
 /**
  * Decompresses one or more lz4 frames. A block never grows beyond the frame's block size, so counting blocks bounds the
- * result before any byte is made.
+ * result before any byte is made. The frame's own checksums are passed over: the batch has one.
  */
-function lz4(bytes: Buffer, maximumBytes: number): Buffer {
-  const frames: Buffer[] = [];
+function lz4(bytes: Buffer, maximumBytes: number): Decompressed {
+  const blocks: Lz4Block[] = [];
+  // All but the last block of a frame are full, unless a writer flushed: then the sum is larger than the truth, never
+  // smaller.
   let bound = 0;
+  let last = 0;
   for (let position = 0; position < bytes.length; ) {
-    const start = position;
     if (bytes.length - position < 7 || bytes.readUInt32LE(position) !== LZ4_MAGIC) throw corrupt('no lz4 frame');
     const flags = bytes[position + 4]!;
     const blockSize = 1 << (8 + 2 * ((bytes[position + 5]! >>> 4) & 7));
     if (blockSize < 65_536) throw corrupt('an lz4 frame with an unknown block size');
     const hasBlockChecksum = (flags & 0x10) !== 0;
     position += 7 + ((flags & 0x08) === 0 ? 0 : 8) + ((flags & 0x01) === 0 ? 0 : 4);
-    let before = 0;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       if (bytes.length - position < 4) throw corrupt('an lz4 frame is cut off');
       const word = bytes.readUInt32LE(position);
       position += 4;
       if (word === 0) break;
       const length = word & 0x7fff_ffff;
       const isStored = word !== length;
-      // All but the last block are full, unless a writer flushed: then the sum is larger than the truth, never smaller.
-      bound += before;
-      before = isStored ? Math.min(length, blockSize) : Math.min(blockSize, length * 255);
+      const end = position + length;
+      if (end > bytes.length) throw corrupt('an lz4 frame is cut off');
+      bound += last;
+      last = isStored ? length : Math.min(blockSize, length * 255);
       if (bound > maximumBytes) throw tooLarge(maximumBytes);
-      position += length + (hasBlockChecksum ? 4 : 0);
+      blocks.push({ start: position, end, isStored, isFirst });
+      position = end + (hasBlockChecksum ? 4 : 0);
     }
     position += (flags & 0x04) === 0 ? 0 : 4;
     if (position > bytes.length) throw corrupt('an lz4 frame is cut off');
-    const frame = lz4Decompress(asInput(bytes.subarray(start, position)));
-    bound = bound + before;
-    frames.push(frame);
   }
-  return frames.length === 1 ? frames[0]! : Buffer.concat(frames);
+  decompressor.begin(bytes, bound + last);
+  let frameStart = 0;
+  for (const { start, end, isStored, isFirst } of blocks) {
+    if (isFirst) frameStart = decompressor.length;
+    if (isStored) decompressor.stored(start, end);
+    else decompressor.lz4Block(start, end, decompressor.length - frameStart);
+  }
+  if (decompressor.length > maximumBytes) throw tooLarge(maximumBytes);
+  return lend();
 }
 
 /** The library's types ask for a Buffer over an ArrayBuffer; it copies the bytes, so any memory will do. */

@@ -18,7 +18,7 @@ export interface FetcherOptions {
   readonly maximumBufferedBytes: number;
   /** Default 500. */
   readonly maximumWaitMilliseconds?: number;
-  /** Of one response. Default 2 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
+  /** Of one response. Default 1 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
   readonly maximumResponseBytes?: number;
 }
 
@@ -186,7 +186,7 @@ export class Fetcher implements PartitionOwner {
     const lane = first.isBusy ? second : first;
     lane.isBusy = true;
     const { maximumPartitionBytes } = this.#options;
-    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 2 << 20, Math.max(room, LEAST_BYTES));
+    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 1 << 20, Math.max(room, LEAST_BYTES));
     const entries: FetchPartition[] = chosen.map((partition) => ({
       topic: partition.topic,
       partition: partition.partition,
