@@ -125,6 +125,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   const mappings = createMappingSupervisor({
     store: store.mappings,
     clusters: clusters.clusterOf,
+    restartIdentity: store.identity,
     destinations,
     invoke: functions.invoke,
     clock: systemClock,

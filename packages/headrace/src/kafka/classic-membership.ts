@@ -35,10 +35,13 @@ export class ClassicMembership implements Membership {
   readonly #attention = new Signal();
   #identity: GroupIdentity | undefined;
   #memberId = '';
+  #instanceId: string | null;
   #isEager = false;
   #mustRejoin = true;
   #isJoining = false;
   #isFenced = false;
+  /** A JoinGroup was sent: the coordinator may have taken it, whatever was answered. */
+  #hasAsked = false;
   #coordinator: number | undefined;
   #lastHeard = 0;
   #beat: (() => void) | undefined;
@@ -50,6 +53,7 @@ export class ClassicMembership implements Membership {
     this.#cluster = cluster;
     this.#options = options;
     this.#host = host;
+    this.#instanceId = options.instanceId ?? options.restartIdentity;
   }
 
   get identity(): GroupIdentity | undefined {
@@ -84,13 +88,17 @@ export class ClassicMembership implements Membership {
     // The coordinator may hold JoinGroup back for the whole rebalance timeout.
     if (this.#isJoining) this.#cluster.closeConnections(`${this.#options.purpose}/group`);
     await this.#running;
-    const identity = this.#identity;
+    const isMember = this.#identity !== undefined;
     this.#setIdentity(undefined);
     // A static member keeps its place: it is expected back within the session timeout (KIP-345).
-    if (identity === undefined || identity.instanceId !== null) return;
+    if (this.#options.instanceId !== null) return;
+    // With a name of its own even an answer to JoinGroup that never came can be taken back: by the name alone.
+    if (!isMember && (this.#instanceId === null || !this.#hasAsked)) return;
     try {
       const connection = await this.#connection();
-      await connection.send(leaveGroup(identity), 5_000);
+      const { groupId } = this.#options;
+      const memberId = isMember ? this.#memberId : '';
+      await connection.send(leaveGroup({ groupId, memberId, instanceId: this.#instanceId }), 5_000);
     } catch {
       // Nobody to tell: the session runs out by itself.
     }
@@ -128,7 +136,8 @@ export class ClassicMembership implements Membership {
   async #rejoin(): Promise<void> {
     if (this.#isEager && this.#host.owned().length > 0) await this.#host.revoke(this.#host.owned());
     if (this.#stopping.signal.aborted || this.#isFenced) return;
-    const { groupId, instanceId } = this.#options;
+    const { groupId } = this.#options;
+    const instanceId = this.#instanceId;
     this.#mustRejoin = false;
     this.#isJoining = true;
     let target: TopicPartition[];
@@ -163,23 +172,24 @@ export class ClassicMembership implements Membership {
 
   /** Undefined: join again at once. */
   async #join(): Promise<JoinAnswer | undefined> {
-    const { groupId, topics, instanceId, sessionTimeoutMilliseconds, rebalanceTimeoutMilliseconds } = this.#options;
+    const { groupId, topics, sessionTimeoutMilliseconds, rebalanceTimeoutMilliseconds } = this.#options;
     const connection = await this.#connection();
-    connection.bestVersion(11, 'JoinGroup', 6, 6);
+    const version = connection.bestVersion(11, 'JoinGroup', 6, 9);
     const metadata = encodeSubscription({
       topics: [...topics].sort(),
       owned: this.#isEager ? [] : this.#host.owned(),
       generation: this.#identity?.generation ?? -1,
     });
-    const request = joinGroup({
+    const request = joinGroup(version, {
       groupId,
       sessionTimeout: sessionTimeoutMilliseconds,
       rebalanceTimeout: rebalanceTimeoutMilliseconds,
       memberId: this.#memberId,
-      instanceId,
+      instanceId: this.#instanceId,
       protocols: (this.#isEager ? eager : cooperative).map((name) => ({ name, metadata })),
     });
     const timeout = this.#cluster.options.requestTimeoutMilliseconds + rebalanceTimeoutMilliseconds;
+    this.#hasAsked = true;
     const answer = await connection.send(request, timeout);
     if (answer.error === KafkaCode.MEMBER_ID_REQUIRED) {
       this.#memberId = answer.memberId;
@@ -215,6 +225,12 @@ export class ClassicMembership implements Membership {
       ...decodeSubscription(metadata),
     }));
     const counts = await this.#countPartitions(members.flatMap((member) => member.topics));
+    if (joined.skipAssignment) {
+      // The assignment was made by a life before this one, for counts that are not known: the next look at the topics
+      // finds a change and has everybody assigned anew.
+      this.#assignedCounts = new Map([...counts.keys()].map((topic) => [topic, -1]));
+      return [];
+    }
     this.#assignedCounts = counts;
     const assignor = assignors[joined.protocol as AssignorName] ?? assignors.range;
     return [...assignor(members, counts)].map(([memberId, partitions]) => ({
@@ -306,6 +322,12 @@ export class ClassicMembership implements Membership {
       this.#memberId = '';
       this.#lose();
     } else if (code === KafkaCode.ILLEGAL_GENERATION) {
+      this.#lose();
+    } else if (code === KafkaCode.FENCED_INSTANCE_ID && this.#options.instanceId === null) {
+      // Somebody came back under our name although nobody else should have it (a copied data directory). Two that
+      // fence each other in turn get nowhere: this one goes on as a member without a name.
+      this.#instanceId = null;
+      this.#memberId = '';
       this.#lose();
     } else if (code === KafkaCode.FENCED_INSTANCE_ID) {
       this.#isFenced = true;

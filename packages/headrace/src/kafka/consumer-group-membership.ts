@@ -31,7 +31,11 @@ export class ConsumerGroupMembership implements Membership {
   readonly #stopping = new AbortController();
   readonly #identityChanged = new Signal();
   #beat: (() => void) | undefined;
-  readonly #memberId = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+  /**
+   * The same after a restart: who joins with it at epoch 0 gets its partitions back at once. No instance id goes with it:
+   * Kafka refuses that one (UNRELEASED_INSTANCE_ID) until the session of the dead process has run out.
+   */
+  readonly #memberId: string;
   #epoch = 0;
   #identity: GroupIdentity | undefined;
   #coordinator: number | undefined;
@@ -49,6 +53,8 @@ export class ConsumerGroupMembership implements Membership {
     this.#cluster = cluster;
     this.#options = options;
     this.#host = host;
+    this.#memberId =
+      options.restartIdentity ?? Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
   }
 
   get identity(): GroupIdentity | undefined {

@@ -99,6 +99,13 @@ export interface GroupConsumerOptions {
   readonly startingPosition: StartingPosition;
   /** Static member id (KIP-345) for restarts without a rebalance; absent: dynamic. */
   readonly groupInstanceId?: string;
+  /**
+   * A name (at most 249 letters, digits, '.', '_', '-') that this consumer has again after a restart, and that no other
+   * living consumer has. With it a consumer that died takes its place in the group again at once, instead of after the
+   * session timeout: as static member of a classic group, as the same member of a KIP-848 group. Unlike with
+   * `groupInstanceId` an orderly close leaves the group.
+   */
+  readonly restartIdentity?: string;
   /** Default 'READ_UNCOMMITTED', as the Java client (spec ESM 8.3). */
   readonly isolationLevel?: 'READ_UNCOMMITTED' | 'READ_COMMITTED';
   /** Default 45,000. */

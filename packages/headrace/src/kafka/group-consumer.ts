@@ -143,6 +143,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
       groupId: this.#options.groupId,
       topics: this.#options.topics,
       instanceId: this.#options.groupInstanceId ?? null,
+      restartIdentity: this.#options.restartIdentity ?? null,
       rackId: this.#options.rackId ?? null,
       sessionTimeoutMilliseconds: this.#options.sessionTimeoutMilliseconds ?? 45_000,
       rebalanceTimeoutMilliseconds: this.#rebalanceTimeout,

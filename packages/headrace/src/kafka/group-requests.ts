@@ -7,36 +7,48 @@ export interface JoinAnswer {
   readonly generation: number;
   readonly protocol: string;
   readonly leader: string;
+  /** The leader is not to assign: a static member came back, and the assignment stands (KIP-814). */
+  readonly skipAssignment: boolean;
   readonly memberId: string;
   readonly members: readonly { readonly memberId: string; readonly metadata: Buffer }[];
 }
 
-export function joinGroup(request: {
-  readonly groupId: string;
-  readonly sessionTimeout: number;
-  readonly rebalanceTimeout: number;
-  readonly memberId: string;
-  readonly instanceId: string | null;
-  readonly protocols: readonly { readonly name: string; readonly metadata: Buffer }[];
-}): KafkaRequest<JoinAnswer> {
+/** Versions 6 to 9. */
+export function joinGroup(
+  version: number,
+  request: {
+    readonly groupId: string;
+    readonly sessionTimeout: number;
+    readonly rebalanceTimeout: number;
+    readonly memberId: string;
+    readonly instanceId: string | null;
+    readonly protocols: readonly { readonly name: string; readonly metadata: Buffer }[];
+  },
+): KafkaRequest<JoinAnswer> {
   return {
     name: 'JoinGroup',
     key: 11,
-    version: 6,
+    version,
     flexible: true,
     write(writer) {
       writer.string(request.groupId).int32(request.sessionTimeout).int32(request.rebalanceTimeout);
       writer.string(request.memberId).string(request.instanceId).string('consumer');
       writer.array(request.protocols, ({ name, metadata }) => writer.string(name).byteArray(metadata).tags());
+      // No reason is given.
+      if (version >= 8) writer.string(null);
       writer.tags();
     },
     read(reader) {
       reader.int32();
+      const error = reader.int16();
+      const generation = reader.int32();
+      if (version >= 7) reader.nullableString();
       return {
-        error: reader.int16(),
-        generation: reader.int32(),
+        error,
+        generation,
         protocol: reader.string(),
         leader: reader.string(),
+        skipAssignment: version >= 9 && reader.boolean(),
         memberId: reader.string(),
         members: reader.array(() => {
           const memberId = reader.string();
@@ -95,7 +107,7 @@ export function heartbeat(identity: GroupIdentity): KafkaRequest<number> {
   };
 }
 
-export function leaveGroup(identity: GroupIdentity): KafkaRequest<number> {
+export function leaveGroup(identity: Omit<GroupIdentity, 'generation'>): KafkaRequest<number> {
   return {
     name: 'LeaveGroup',
     key: 13,

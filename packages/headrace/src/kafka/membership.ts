@@ -1,5 +1,5 @@
 import type { HeadraceError } from '../errors.ts';
-import type { TopicPartition } from './contract.ts';
+import type { GroupConsumerOptions, TopicPartition } from './contract.ts';
 import type { GroupIdentity } from './group-requests.ts';
 
 /** Who is a member, as the membership sees it: it owns partitions and gives them up when told. */
@@ -22,6 +22,8 @@ export interface MembershipOptions {
   readonly groupId: string;
   readonly topics: readonly string[];
   readonly instanceId: string | null;
+  /** See {@link GroupConsumerOptions.restartIdentity}. */
+  readonly restartIdentity: string | null;
   readonly rackId: string | null;
   readonly sessionTimeoutMilliseconds: number;
   readonly rebalanceTimeoutMilliseconds: number;

@@ -2,6 +2,7 @@
  * One mapping while it polls: its cluster, its group member, its poller, and what is said about it. Made when a mapping
  * is enabled, gone when it is disabled; the supervisor owns it.
  */
+import { createHash } from 'node:crypto';
 import { HeadraceError, toHeadraceError } from '../errors.ts';
 import type { GroupConsumer, KafkaCluster } from '../kafka/contract.ts';
 import { mappingStatusChannel, mappingWarningChannel } from '../telemetry/channels.ts';
@@ -31,6 +32,8 @@ const MOST_FILTERS = 10;
 export interface ActiveMappingContext extends Omit<PollerContext, 'observer'> {
   readonly clusters: (definition: MappingDefinition) => Promise<KafkaCluster>;
   readonly engine: EngineOptions;
+  /** Of the engine. */
+  readonly restartIdentity: string | undefined;
 }
 
 export class ActiveMapping {
@@ -113,12 +116,14 @@ export class ActiveMapping {
       const servers = definition.bootstrapServers ?? cluster.bootstrapServers ?? [];
       const poller = new Poller(this.#compile(servers), { ...this.#context, observer: this.#observer });
       this.#poller = poller;
+      const { restartIdentity } = this.#context;
       this.#consumer = cluster.createGroupConsumer(
         {
           groupId: definition.consumerGroupId,
           topics: definition.topics,
           startingPosition: startingPosition(definition),
           clientId: `${definition.uuid}-0`,
+          ...(restartIdentity === undefined ? {} : { restartIdentity: memberName(restartIdentity, definition.uuid) }),
         },
         poller,
       );
@@ -188,6 +193,11 @@ export class ActiveMapping {
     this.#warnings.set(key, text);
     mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
   }
+}
+
+/** One name a mapping: two mappings of an engine may be members of the same group. */
+function memberName(engine: string, uuid: string): string {
+  return createHash('sha256').update(`${engine}/${uuid}`).digest('base64url').slice(0, 22);
 }
 
 function startError(error: unknown): HeadraceError {

@@ -42,6 +42,11 @@ export interface SupervisorOptions extends EngineOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly destinations?: Destinations;
+  /**
+   * What this engine is called again after a restart, and no other engine is: its members then take their places in
+   * their groups again at once. Absent: they are strangers, and wait for the session timeout.
+   */
+  readonly restartIdentity?: string | undefined;
   /** Seconds; undefined where the function is not known. */
   readonly functionTimeout?: (functionArn: string) => number | undefined;
 }
@@ -68,13 +73,14 @@ class Supervisor implements MappingSupervisor, MappingOperations {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { clusters, invoke, clock, random, destinations } = options;
+    const { clusters, invoke, clock, random, destinations, restartIdentity } = options;
     this.#context = {
       clusters,
       invoke,
       clock,
       random,
       destinations,
+      restartIdentity,
       engine: options,
       memory: new MemoryBudget(options.memoryLimitBytes ?? 128 * 1024 * 1024),
       commitIntervalMilliseconds: options.commitIntervalMilliseconds ?? 100,

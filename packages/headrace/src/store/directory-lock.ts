@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HeadraceError } from '../errors.ts';
@@ -8,11 +9,14 @@ import { HeadraceError } from '../errors.ts';
  * system takes it away with the process, however that ends; nothing stale can be left behind.
  */
 export class DirectoryLock {
+  /** Which lock this is: a copy of the directory, or the same on another machine, has another. */
+  readonly place: string;
   readonly #database: DatabaseSync;
 
   constructor(directory: string) {
     const holderFile = join(directory, 'lock.pid');
-    this.#database = new DatabaseSync(join(directory, 'lock.sqlite'));
+    const file = join(directory, 'lock.sqlite');
+    this.#database = new DatabaseSync(file);
     try {
       this.#database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;');
     } catch (cause) {
@@ -24,6 +28,7 @@ export class DirectoryLock {
       );
     }
     writeFileSync(holderFile, String(process.pid));
+    this.place = `${hostname()}/${statSync(file, { bigint: true }).ino}`;
   }
 
   release(): void {

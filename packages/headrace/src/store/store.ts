@@ -7,6 +7,7 @@ import type { MappingStore, StoredMapping } from '../mappings/definition.ts';
 import { type AuditEntry, auditChange } from './audit.ts';
 import { CodeStore } from './code.ts';
 import { Collection } from './collection.ts';
+import { type DirectoryIdentity, directoryIdentity } from './directory-identity.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { EventQueue } from './event-queue.ts';
 import { migrate } from './schema.ts';
@@ -50,6 +51,8 @@ export class Store {
   readonly isPersistent: boolean;
   readonly code: CodeStore;
   readonly mappings: MappingStore;
+  /** What the engine of this directory is called again after a restart, and no other is; undefined for `:memory:`. */
+  readonly identity: string | undefined;
   /** Of asynchronous invocations. */
   readonly events: EventQueue;
   readonly #lock: DirectoryLock | undefined;
@@ -91,6 +94,10 @@ export class Store {
       'INSERT INTO audit (time, principal, operation, request_id, changes) VALUES (?, ?, ?, ?, ?)',
     );
     this.events = new EventQueue(this.#database);
+    this.identity =
+      this.#lock === undefined
+        ? undefined
+        : directoryIdentity(this.collection<DirectoryIdentity>('engine'), this.#lock.place);
     this.mappings = storeOfMappings(this.collection<StoredMapping>('mapping'));
   }
 

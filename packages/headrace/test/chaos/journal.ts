@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs';
+
+/** Half-open. */
+export interface OffsetRange {
+  readonly partition: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One invocation as the function wrote it down. */
+export interface JournalEntry {
+  readonly kind: 'began' | 'ended';
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Process id of the engine. */
+  readonly life: number;
+  readonly invocation: string;
+  /** Empty for `ended`. */
+  readonly ranges: readonly OffsetRange[];
+}
+
+/** Reads what the journaling function wrote. A last line that is not whole yet is left out; any other throws. */
+export function readJournal(file: string): JournalEntry[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return [];
+  }
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .slice(0, -1)
+    .map(parseLine);
+}
+
+function parseLine(line: string): JournalEntry {
+  const [kind, at, life, invocation, ...got] = line.split(' ');
+  if ((kind !== 'B' && kind !== 'E') || invocation === undefined) throw new Error(`not a line of a journal: ${line}`);
+  return {
+    kind: kind === 'B' ? 'began' : 'ended',
+    at: Number(at),
+    life: Number(life),
+    invocation,
+    ranges: got.flatMap(parseRanges),
+  };
+}
+
+function parseRanges(text: string): OffsetRange[] {
+  const colon = text.lastIndexOf(':');
+  const partition = text.slice(0, colon);
+  return text
+    .slice(colon + 1)
+    .split(',')
+    .map((range) => {
+      const [first, last] = range.split('-').map(Number) as [number, number];
+      return { partition, from: first, to: last + 1 };
+    });
+}
