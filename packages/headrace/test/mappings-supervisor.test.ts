@@ -504,6 +504,38 @@ describe('the blocked record', () => {
   });
 });
 
+describe('diagnostics channels', () => {
+  test('say what happens: batch, invocation, commit, rebalance, filter, lag', async () => {
+    const seen = new Map<string, Record<string, unknown>>();
+    const names = ['batch', 'invocation', 'commit', 'rebalance', 'filter', 'lag'].map(
+      (name) => `headrace:mapping:${name}`,
+    );
+    const listener = (message: unknown, name: string | symbol): void => {
+      const each = message as Record<string, unknown>;
+      // The last of each kind, and of rebalances the first.
+      if (!(String(name).endsWith('rebalance') && seen.has(String(name)))) seen.set(String(name), each);
+    };
+    for (const name of names) subscribe(name, listener);
+    const engine = new SimulatedEngine();
+    engine.latency = 1500;
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(5));
+    await engine.run(7000);
+    for (const name of names) unsubscribe(name, listener);
+    const [batch, invocation, commit, rebalance, filter, lag] = names.map((name) => seen.get(name)!);
+    const last = [{ topic: 'orders', partition: 0, firstOffset: 4, lastOffset: 4 }];
+    assert.deepEqual([batch!['uuid'], batch!['records'], batch!['partitions']], [UUID, 1, last]);
+    assert.deepEqual(
+      [invocation!['records'], invocation!['partitions'], invocation!['durationMilliseconds']],
+      [1, last, 1500],
+    );
+    assert.equal((commit!['offsets'] as { offset: number }[])[0]!.offset, 5);
+    assert.deepEqual(rebalance!['assigned'], [{ topic: 'orders', partition: 0 }]);
+    assert.deepEqual([filter!['matched'], filter!['filtered']], [5, 0]);
+    assert.deepEqual(Object.keys((lag!['partitions'] as object[])[0]!), ['topic', 'partition', 'lag', 'lagSeconds']);
+  });
+});
+
 describe('warnings', () => {
   test('a function that answers a batch with statusCode 500 is told once that nobody reads it', async () => {
     const engine = new SimulatedEngine();

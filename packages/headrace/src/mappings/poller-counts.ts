@@ -1,9 +1,17 @@
 /** What a poller counts, and what it publishes for whoever listens; nothing is computed for nobody. */
 import type { InvokeOutcome } from '../functions/outcome.ts';
 import type { TopicPartition } from '../kafka/contract.ts';
-import { batchChannel, filterChannel, mappingInvocationChannel, rebalanceChannel } from '../telemetry/channels.ts';
+import {
+  batchChannel,
+  filterChannel,
+  lagChannel,
+  mappingInvocationChannel,
+  rebalanceChannel,
+} from '../telemetry/channels.ts';
+import type { Lane } from './lane.ts';
 import type { MappingOptions } from './options.ts';
 import { singleRecords } from './slice.ts';
+import { partitionSnapshot } from './snapshot.ts';
 import type { WorkItem } from './work-item.ts';
 
 export class PollerCounts {
@@ -75,6 +83,16 @@ export function publishRebalance(
     lost: names(change.lost),
     rebalances: counts.rebalances,
   });
+}
+
+/** About once a second while the mapping works. */
+export function publishLag(options: MappingOptions, lanes: Iterable<Lane>, now: number): void {
+  if (!lagChannel.hasSubscribers) return;
+  const partitions = [...lanes].map((lane) => {
+    const { topic, partition, lag, lagSeconds } = partitionSnapshot(lane, now);
+    return { topic, partition, lag, lagSeconds };
+  });
+  lagChannel.publish({ uuid: options.uuid, partitions });
 }
 
 /** First and last offset of each partition in a batch. */

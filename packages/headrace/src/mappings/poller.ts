@@ -21,7 +21,14 @@ import { Lane, type Taken } from './lane.ts';
 import type { MappingOptions } from './options.ts';
 import { releaseBuffer } from './payload-buffers.ts';
 import { type PollerContext, randomUuid } from './poller-context.ts';
-import { PollerCounts, publishBatch, publishFiltered, publishInvocation, publishRebalance } from './poller-counts.ts';
+import {
+  PollerCounts,
+  publishBatch,
+  publishFiltered,
+  publishInvocation,
+  publishLag,
+  publishRebalance,
+} from './poller-counts.ts';
 import { decidePollers, SCALING_INTERVAL_MILLISECONDS } from './scaling.ts';
 import {
   type BatchFacts,
@@ -710,6 +717,7 @@ export class Poller implements ConsumerListener {
       spareMilliseconds: now - this.#spareSince,
       scaleDownAfterMilliseconds: this.#context.scaleDownAfterMilliseconds,
     });
+    publishLag(this.#options, this.#lanes.values(), now);
     if (this.pollers < before) this.#spareSince = now;
     if (this.pollers > before) this.#stepAgain = true;
     this.#throttled = false;
