@@ -170,8 +170,6 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   undo.push(() => void unsubscribe(mappingWarningChannel.name, warn));
   const metrics = createMetrics({ mappings, functions });
   undo.push(() => metrics.close());
-  await functions.start();
-  undo.push(() => functions.stop());
   const gateway = await createGateway({
     host: configuration.host,
     port: configuration.port,
@@ -204,6 +202,9 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   });
   undo.push(() => gateway.close());
   endpoint = gateway.endpoint;
+  // After the endpoint is known: provisioned environments start at once and are told of it.
+  await functions.start();
+  undo.push(() => functions.stop());
   log(
     broker === undefined
       ? `MSK clusters stand for ${bootstrapServers.join(',')}`

@@ -79,6 +79,12 @@ export class Concurrency {
     return this.#functions.get(functionName)?.provisioned.get(version) ?? 0;
   }
 
+  /** Function and version of everything that has provisioned concurrency. */
+  *allProvisioned(): Generator<[functionName: string, version: string]> {
+    for (const [name, { provisioned }] of this.#functions)
+      for (const version of provisioned.keys()) yield [name, version];
+  }
+
   forget(functionName: string): void {
     this.reserve(functionName, undefined);
     const taken = this.#of(functionName);

@@ -75,6 +75,7 @@ class Engine implements FunctionEngine {
       const now = performance.now();
       this.#each((pool) => pool.reap(now));
     }, reapMilliseconds).unref();
+    for (const [functionName, version] of this.#concurrency.allProvisioned()) this.#provision(functionName, version);
   }
 
   get logDirectory(): string {
@@ -191,8 +192,14 @@ class Engine implements FunctionEngine {
 
   setProvisionedConcurrency(functionName: string, version: string, provisioned: number): void {
     this.#concurrency.provision(functionName, version, provisioned);
-    const resolved = this.#options.resolve(`${functionName}:${version}`);
-    if (resolved.kind === 'found' && this.#code !== undefined) this.#pool(resolved.version).provision(provisioned);
+    // Before the start nothing can run, and the registry may not be complete; `start` makes up for it.
+    if (this.#code !== undefined) this.#provision(functionName, version);
+  }
+
+  #provision(functionName: string, name: string): void {
+    const resolved = this.#options.resolve(`${functionName}:${name}`);
+    if (resolved.kind !== 'found' || this.#backend(resolved.version) !== undefined) return;
+    this.#pool(resolved.version).provision(this.#concurrency.provisioned(functionName, name));
   }
 
   snapshot(): readonly EnvironmentSnapshot[] {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { eventually } from '@headrace/testing';
+import { rmSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { eventually, temporaryFolder } from '@headrace/testing';
 import { Concurrency } from '../../src/functions/concurrency.ts';
 import { type VersionChanges, Workbench } from './support.ts';
 
@@ -108,6 +109,16 @@ test('provisioned environments are warm before the first invocation and stay', a
   assert.equal(bench.engine.snapshot().length, 2, 'the idle time ends on-demand environments only');
   bench.engine.setProvisionedConcurrency('f', '1', 0);
   await eventually(() => bench.engine.snapshot().length === 0);
+});
+
+test('concurrency provisioned before the start is warm after it', async () => {
+  const bench = new Workbench(temporaryFolder('functions'), {});
+  after(() => rmSync(bench.directory, { recursive: true, force: true }));
+  bench.engine.setProvisionedConcurrency('f', '1', 1);
+  await bench.add('f', { 'index.mjs': sleeper }, { version: '1' });
+  await bench.engine.start();
+  after(() => bench.engine.stop());
+  await eventually(() => bench.engine.snapshot().some((each) => each.state === 'idle'));
 });
 
 test('a provisioned environment says so to the function', async () => {
