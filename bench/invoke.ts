@@ -1,6 +1,7 @@
 // Invocations a second and CPU an invocation, against a bare node:http Runtime API and AWS's emulator.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -22,6 +23,7 @@ export const description =
 
 const rounds = 5;
 const millisecondsPerRound = 500;
+const restLanes = 4;
 const bootstrap = fileURLToPath(new URL('../packages/headrace/src/functions/bootstrap/node/main.mjs', import.meta.url));
 const sources: Record<string, string> = {
   'index.mjs': 'export const handler = async () => ({ ok: true });\n',
@@ -104,12 +106,14 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
   await engine.start();
   const bare = new BareRuntimeApi(folder, [join(folder, 'runtime.mjs')]);
   const pipelined = new BareRuntimeApi(folder, [bootstrap, 'over a connection']);
+  const rest = new RestDoor(folder);
   const emulatorPath = process.env['RIE'];
   const emulator = emulatorPath === undefined ? undefined : new Emulator(emulatorPath, folder);
   if (emulator === undefined) notes.push('emulator: left out; name a binary of aws-lambda-rie with RIE=PATH');
   try {
     await bare.start();
     await pipelined.start();
+    await rest.start();
     await emulator?.start();
     for (const runtime of ['node', 'python'] as const) {
       for (const [size, bytes] of [
@@ -141,6 +145,19 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
         );
       }
     }
+    for (const [size, bytes] of [
+      ['200 B', 200],
+      ['6 KB', 6_144],
+    ] as const) {
+      options.progress(`rest, node, ${size}`);
+      rows.push({
+        case: `rest, node, ${size}`,
+        ours: await rest.measure(eventOf(bytes)),
+        peers: {},
+        ratio: {},
+        unit: 'invocations/s',
+      });
+    }
     for (const runtime of ['node', 'python'] as const) {
       options.progress(`cold start, ${runtime}`);
       const times: number[] = [];
@@ -154,6 +171,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
   } finally {
     bare.stop();
     pipelined.stop();
+    await rest.stop();
     emulator?.stop();
     await engine.stop();
     rmSync(folder, { recursive: true, force: true });
@@ -294,6 +312,71 @@ class BareRuntimeApi implements Contestant {
     this.#runtime?.kill('SIGKILL');
     this.#server.closeAllConnections();
     this.#server.close();
+  }
+}
+
+/** The REST API's Invoke of an engine in a process of its own, at concurrency 4. */
+class RestDoor {
+  readonly #folder: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: restLanes });
+  #engine: ChildProcess | undefined;
+  #endpoint = '';
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async start(): Promise<void> {
+    const script = fileURLToPath(new URL('invoke/engine.ts', import.meta.url));
+    const engine = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, this.#folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.#engine = engine;
+    const [line] = (await once(engine.stdout!, 'data')) as [Buffer];
+    this.#endpoint = line.toString().trim();
+  }
+
+  /** Median of the rounds, invocations a second. */
+  async measure(event: Buffer): Promise<number> {
+    const rates: number[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      const started = performance.now();
+      let count = 0;
+      const lane = async (): Promise<void> => {
+        while (performance.now() - started < millisecondsPerRound) {
+          await this.#invoke(event);
+          count++;
+        }
+      };
+      await Promise.all(Array.from({ length: restLanes }, lane));
+      // The first round starts environments and compiles.
+      if (round > 0) rates.push((count / (performance.now() - started)) * 1_000);
+    }
+    return median(rates);
+  }
+
+  #invoke(event: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        `${this.#endpoint}/2015-03-31/functions/rest/invocations`,
+        { method: 'POST', agent: this.#agent, headers: { 'Content-Length': event.length } },
+        (response) => {
+          response.resume();
+          response.on('end', () =>
+            response.statusCode === 200 ? resolve() : reject(new Error(`Invoke answered ${response.statusCode}`)),
+          );
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end(event);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#agent.destroy();
+    if (this.#engine === undefined || this.#engine.exitCode !== null) return;
+    this.#engine.kill('SIGTERM');
+    await once(this.#engine, 'exit');
   }
 }
 
