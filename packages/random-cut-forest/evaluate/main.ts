@@ -93,8 +93,13 @@ function main(): number {
     if (city.length > 0 && labelled.length > 1) taxi.push(judge(city, scores, thresholds, variant.kind === 'log'));
   }
   const seconds = (performance.now() - started) / 1000;
+  const alone = labelled.length === 1 && taxi.length === 0 && labelled[0]!.series.path.endsWith('nyc_taxi.csv');
   const reports = [
-    { what: `${labelled.length} labelled files`, figures, reference: REFERENCE[variant.name] },
+    {
+      what: `${labelled.length} labelled ${labelled.length === 1 ? 'file' : 'files'}`,
+      figures,
+      reference: alone ? TAXI_REFERENCE[variant.name] : isReferenceData(labelled) ? REFERENCE[variant.name] : undefined,
+    },
     { what: 'nyc_taxi.csv alone', figures: taxi, reference: TAXI_REFERENCE[variant.name] },
   ].filter((report) => report.figures.length > 0);
   if (values.json)
@@ -107,6 +112,16 @@ function main(): number {
     for (const report of reports) print(report.what, variant, thresholds, report.figures, report.reference);
   }
   return 0;
+}
+
+/** The reference's figures are those of its files; beside others they would mislead. */
+function isReferenceData(labelled: readonly Labelled[]): boolean {
+  const paths = labelled.map(({ series }) => series.path);
+  const count = (pattern: RegExp): number => paths.filter((path) => pattern.test(path)).length;
+  return (
+    (paths.length === 24 && count(/realAWSCloudwatch\//) === 17 && count(/realKnownCause\//) === 7) ||
+    (paths.length === 3 && count(/openstack-http-1[123]\.csv$/) === 3)
+  );
 }
 
 function parseSeeds(text: string): number[] {

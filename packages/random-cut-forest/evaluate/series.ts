@@ -65,12 +65,16 @@ export function readWindows(folder: string, named: string | undefined): Windows 
   return path === undefined ? undefined : (JSON.parse(readFileSync(path, 'utf8')) as Windows);
 }
 
-/** The windows of a series: its path, or as much of its end as the file of windows names. */
+/**
+ * The windows of a series. The file of windows may name as much of the path as it likes, or more than there is when the
+ * data folder lies deeper than the one it was written for; then the name must be clear.
+ */
 export function windowsOf(windows: Windows, path: string): readonly (readonly [string, string])[] | undefined {
   const parts = path.split('/');
   for (let k = 0; k < parts.length; k++) {
     const found = windows[parts.slice(k).join('/')];
     if (found) return found;
   }
-  return undefined;
+  const longer = Object.keys(windows).filter((name) => name.endsWith(`/${path}`));
+  return longer.length === 1 ? windows[longer[0]!] : undefined;
 }

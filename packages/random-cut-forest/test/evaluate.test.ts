@@ -33,6 +33,15 @@ test('windows hold both ends, and false alarms are counted by run', () => {
   assert.deepEqual([probation(1000), probation(22_695)], [150, 750]);
 });
 
+test('a series finds its windows whichever folder the data is read from', () => {
+  const windows = { 'known/a.csv': [['2020-01-01', '2020-01-02']], 'x/b.csv': [], 'y/b.csv': [] } as const;
+  for (const path of ['known/a.csv', 'data/known/a.csv', 'a.csv']) {
+    assert.deepEqual(windowsOf(windows, path), windows['known/a.csv'], path);
+  }
+  assert.equal(windowsOf(windows, 'b.csv'), undefined, 'two could be meant');
+  assert.equal(windowsOf(windows, 'other/a.csv'), undefined);
+});
+
 test('a variant that does not exist is refused with the grammar', () => {
   assert.throws(() => parseVariant('stream-8'), /stream-s\{shingle\}-t\{trees\}/);
   assert.equal(parseVariant('stream-s1-t100-l1e-5').kind, 'stream');
