@@ -11,8 +11,10 @@ import { logCases } from './log-cases.ts';
 import { shareGroupCases } from './share-group-cases.ts';
 import { topicCases } from './topic-cases.ts';
 import { transactionCases } from './transaction-cases.ts';
+import { versionCases } from './version-cases.ts';
 
 const cases: Case[] = [
+  ...versionCases,
   ...logCases,
   ...topicCases,
   ...groupCases,
