@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Broker, type BrokerOptions, startBroker } from '@headrace/dev-broker';
+import { eventually } from '@headrace/testing';
+import type { GroupConsumerOptions } from '../../src/kafka/contract.ts';
+import type { PartitionReader } from '../../src/kafka/partition-reader.ts';
+import { produce, Recorder } from './harness.ts';
+
+const start = (options: BrokerOptions = {}): Promise<Broker> =>
+  startBroker({
+    nodes: 3,
+    topics: [{ name: 't', partitions: 3 }],
+    configs: { 'group.min.session.timeout.ms': 500 },
+    ...options,
+  });
+
+const consume = (broker: Broker, options: Partial<GroupConsumerOptions> = {}): Recorder =>
+  new Recorder(
+    { bootstrapServers: broker.bootstrapServers.split(',') },
+    { topics: ['t'], groupId: 'g', sessionTimeoutMilliseconds: 6_000, ...options },
+    { requestTimeoutMilliseconds: 3_000 },
+  ).start();
+
+const send = (broker: Broker, from: number, to: number): Promise<void> =>
+  produce(
+    broker.bootstrapServers.split(',')[0]!,
+    Array.from({ length: to - from }, (_, index) => ({
+      topic: 't',
+      partition: (from + index) % 3,
+      value: String(from + index),
+    })),
+  );
+
+/** Every number below `count` came, and within a partition the offsets only rise. */
+function assertComplete(reader: Recorder, count: number): void {
+  const values = new Set(reader.records.map(({ value }) => Number(value)));
+  const missing = Array.from({ length: count }, (_, number) => number).filter((number) => !values.has(number));
+  assert.deepEqual(missing, []);
+  const last = new Map<number, number>();
+  for (const { partition, offset } of reader.records) {
+    assert.ok(offset > (last.get(partition) ?? -1), `offset ${offset} of partition ${partition} out of order`);
+    last.set(partition, offset);
+  }
+}
+
+test('leaders that move under load lose and double nothing', async () => {
+  await using broker = await start();
+  await using reader = consume(broker);
+  let sent = 0;
+  for (let round = 0; round < 12; round++) {
+    await send(broker, sent, sent + 60);
+    sent += 60;
+    broker.control.electLeader('t', round % 3, 1 + (round % broker.nodes.length));
+  }
+  await eventually(() => reader.count >= sent, { what: () => `${reader.count} of ${sent}: ${reader.status?.message}` });
+  assertComplete(reader, sent);
+  assert.equal(reader.count, sent);
+  assert.deepEqual(reader.lost, []);
+});
+
+test('a node that stops hands its partitions to others, and reading goes on', async () => {
+  await using broker = await start();
+  await using reader = consume(broker);
+  await send(broker, 0, 90);
+  await eventually(() => reader.count === 90);
+  await broker.stopNode(3);
+  await eventually(() => send(broker, 90, 180).then(() => true));
+  await eventually(() => new Set(reader.records.map(({ value }) => value)).size === 180, { timeoutMs: 15_000 });
+  await broker.startNode(3);
+  const results = await reader.commit();
+  assert.ok(results.every(({ kind }) => kind === 'committed'));
+});
+
+test('a coordinator that moves keeps the member, its partitions and its commits', async () => {
+  await using broker = await start();
+  await using reader = consume(broker);
+  await send(broker, 0, 30);
+  await eventually(() => reader.count === 30);
+  for (const node of [1, 2, 3, 1]) {
+    broker.control.moveCoordinator('group', 'g', node);
+    const results = await reader.commit();
+    assert.deepEqual(
+      results.map(({ kind }) => kind),
+      ['committed', 'committed', 'committed'],
+    );
+  }
+  assert.deepEqual(reader.lost, []);
+  await eventually(() => reader.status === undefined);
+});
+
+test('a log that a new leader has shorter is noticed: what was read is reported, what takes its place is read', async () => {
+  await using broker = await start({ topics: [{ name: 't', partitions: 1 }] });
+  await using reader = consume(broker);
+  const one = (from: number, to: number): Promise<void> =>
+    produce(
+      broker.bootstrapServers.split(',')[0]!,
+      Array.from({ length: to - from }, (_, index) => ({ topic: 't', partition: 0, value: `${from + index}` })),
+    );
+  for (let round = 0; round < 10; round++) await one(round * 10, round * 10 + 10);
+  await eventually(() => reader.count === 100);
+  broker.control.truncate('t', 0, 60);
+  await one(1000, 1070);
+  await eventually(() => reader.records.some(({ value }) => value === '1069'));
+  assert.equal(reader.lost.length, 1);
+  assert.deepEqual(
+    reader.skipped.map(({ from, to }) => [from, to]),
+    [[60, 100]],
+  );
+  assert.match(reader.skipped[0]!.reason, /truncated/);
+  const again = reader.records.filter(({ value }) => Number(value) >= 1000);
+  assert.deepEqual(
+    again.map(({ offset }) => offset),
+    Array.from({ length: 70 }, (_, index) => 60 + index),
+  );
+});
+
+test('a member whose session ended is told at its next commit, and joins anew', async () => {
+  await using broker = await start();
+  await using reader = consume(broker, { sessionTimeoutMilliseconds: 6_000 });
+  await eventually(() => reader.consumer.partitions.length === 3);
+  const member = broker.control.group('g')!.members[0]!;
+  const before = [...reader.consumer.partitions];
+  assert.equal(broker.control.expireMember('g', member), true);
+  assert.deepEqual(
+    (await reader.commit()).map(({ kind }) => kind),
+    ['fenced', 'fenced', 'fenced'],
+  );
+  await eventually(() => reader.lost.length === 3);
+  assert.deepEqual(reader.lost.map(({ epoch }) => epoch).sort(), before.map(({ epoch }) => epoch).sort());
+  await eventually(() => reader.consumer.partitions.length === 3);
+  assert.ok(reader.consumer.partitions.every(({ epoch }) => before.every((old) => epoch > old.epoch)));
+});
+
+test('a partition that hangs holds back no other', async () => {
+  await using broker = await start({ nodes: 1 });
+  await using reader = consume(broker);
+  await send(broker, 0, 30);
+  await eventually(() => reader.count === 30);
+  broker.control.pause('t', 0);
+  const others = Array.from({ length: 40 }, (_, index) => ({ topic: 't', partition: 1 + (index % 2), value: 'x' }));
+  for (let round = 0; round < 5; round++) {
+    await produce(broker.bootstrapServers, others);
+    await eventually(() => reader.count === 30 + 40 * (round + 1));
+  }
+  broker.control.resume('t', 0);
+});
+
+test('with a rack, records come from the nearest replica', async () => {
+  await using broker = await start({ racks: ['a', 'b', 'c'] });
+  await using reader = consume(broker, { rackId: 'b' });
+  await send(broker, 0, 30);
+  await eventually(() => reader.count === 30);
+  await send(broker, 30, 60);
+  await eventually(() => reader.count === 60);
+  assertComplete(reader, 60);
+  // Node 2 leads one partition and was named by the leaders of the other two.
+  const nearest = reader.consumer.partitions.map((partition) => (partition as PartitionReader).preferredReplica);
+  assert.deepEqual(nearest.sort(), [-1, 2, 2]);
+});
+
+for (const seed of [1, 2, 3, 4]) {
+  test(`wrong answers, delays and cut connections at random lose nothing (seed ${seed})`, async () => {
+    const apis = ['Fetch', 'Metadata', 'OffsetCommit', 'OffsetFetch', 'FindCoordinator', 'Heartbeat', 'ListOffsets'];
+    await using faulty = await start({ faults: { seed, rate: 0.15, apis } });
+    await using reader = consume(faulty);
+    for (let sent = 0; sent < 600; sent += 60) await send(faulty, sent, sent + 60);
+    await eventually(() => new Set(reader.records.map(({ value }) => value)).size === 600, {
+      timeoutMs: 20_000,
+      what: () => `${reader.count} records, ${reader.status?.message}`,
+    });
+    await eventually(async () => (await reader.commit()).every(({ kind }) => kind === 'committed'), {
+      timeoutMs: 20_000,
+    });
+  });
+}
