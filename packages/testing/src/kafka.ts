@@ -58,6 +58,14 @@ export interface Kafka extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** A base64 UUID as Kafka makes them. One that begins with a dash would be a flag to the storage tool. */
+function newClusterId(): string {
+  for (;;) {
+    const id = Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
 const smallMachine = [
   '-Xms192m',
   '-Xmx384m',
@@ -151,9 +159,7 @@ class KafkaServer implements Kafka {
     this.#folder = folder;
     this.#isController = controller === undefined;
     this.#controllerPort = controller ? controller.server.#controllerPort : ports.controller;
-    this.#clusterId = controller
-      ? controller.server.#clusterId
-      : Buffer.from(crypto.randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    this.#clusterId = controller ? controller.server.#clusterId : newClusterId();
     this.nodeId = controller?.nodeId ?? 1;
     this.certificates = certificates;
     this.users = options.users ?? [{ name: 'alice', password: 'secret' }];
