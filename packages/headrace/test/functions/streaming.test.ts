@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { InvokeOutcome } from '../../src/functions/outcome.ts';
+import { Workbench } from './support.ts';
+
+const bench = await Workbench.start();
+let count = 0;
+
+async function add(handler: string, runtime = 'nodejs24.x'): Promise<string> {
+  const name = `s${++count}`;
+  await bench.add(
+    name,
+    { 'index.mjs': `export const handler = awslambda.streamifyResponse(${handler});` },
+    { runtime },
+  );
+  return name;
+}
+
+interface Streamed {
+  readonly outcome: InvokeOutcome;
+  readonly contentType: string | undefined;
+  readonly pieces: string[];
+  readonly times: number[];
+}
+
+async function stream(name: string, event: unknown = {}): Promise<Streamed> {
+  const pieces: string[] = [];
+  const times: number[] = [];
+  let contentType: string | undefined;
+  const outcome = await bench.engine.invokeWithResponseStream(name, Buffer.from(JSON.stringify(event)), {
+    start: (head) => {
+      contentType = head.contentType;
+    },
+    write: (bytes) => {
+      pieces.push(bytes.toString());
+      times.push(performance.now());
+    },
+  });
+  return { outcome, contentType, pieces, times };
+}
+
+for (const runtime of ['nodejs22.x', 'nodejs24.x']) {
+  test(`a streamed answer arrives while the function still runs (${runtime})`, async () => {
+    const name = await add(
+      `async (event, stream) => { stream.setContentType('text/plain'); stream.write('first'); await new Promise((r) => setTimeout(r, 200)); stream.write('second'); stream.end(); }`,
+      runtime,
+    );
+    const { outcome, contentType, pieces, times } = await stream(name);
+    assert.equal(outcome.kind, 'success');
+    assert.equal(contentType, 'text/plain');
+    assert.deepEqual(pieces, ['first', 'second']);
+    assert.ok(times[1]! - times[0]! > 100);
+    assert.equal((await stream(name)).outcome.kind, 'success');
+    assert.equal(bench.engine.snapshot().find((each) => each.functionName === name)?.invocations, 2);
+  });
+}
+
+test('through the ordinary invoke the same bytes come as one payload', async () => {
+  const name = await add(
+    `async (event, stream) => { stream.write('one '); stream.write(Buffer.from('two')); stream.end(' three'); }`,
+  );
+  const outcome = await bench.invoke(name);
+  assert.equal(outcome.kind === 'success' && outcome.payload.toString(), 'one two three');
+});
+
+test('an HTTP prelude is JSON and eight NUL bytes', async () => {
+  const name = await add(
+    `async (event, stream) => { const http = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { a: 'b' } }); http.write('body'); http.end(); }`,
+  );
+  const { contentType, pieces } = await stream(name);
+  assert.equal(contentType, 'application/vnd.awslambda.http-integration-response');
+  assert.equal(pieces.join(''), `{"statusCode":201,"headers":{"a":"b"}}${'\0'.repeat(8)}body`);
+});
+
+test('more than 6 MB can be streamed, and no more than 6 MB comes through the ordinary invoke', async () => {
+  const name = await add(
+    `async (event, stream) => { const block = Buffer.alloc(1 << 20, 120); for (let i = 0; i < 8; i++) if (!stream.write(block)) await new Promise((r) => stream.once('drain', r)); stream.end(); }`,
+  );
+  const { outcome, pieces } = await stream(name);
+  assert.equal(outcome.kind, 'success');
+  assert.equal(
+    pieces.reduce((sum, piece) => sum + piece.length, 0),
+    8 << 20,
+  );
+  const buffered = await bench.invoke(name);
+  assert.equal(buffered.kind === 'function-error' && buffered.reason, 'response-too-large');
+});
+
+test('an error before the first byte is an ordinary error, one after it ends the stream', async () => {
+  const early = await stream(await add(`async () => { throw new TypeError('early'); }`));
+  assert.ok(early.outcome.kind === 'function-error');
+  assert.equal(JSON.parse(early.outcome.payload.toString()).errorType, 'TypeError');
+  assert.deepEqual(early.pieces, []);
+  const name = await add(
+    `async (event, stream) => { stream.write('some'); await new Promise((r) => setTimeout(r, 20)); throw new RangeError('late'); }`,
+  );
+  const late = await stream(name);
+  assert.deepEqual(late.pieces, ['some']);
+  assert.ok(late.outcome.kind === 'function-error');
+  assert.equal(JSON.parse(late.outcome.payload.toString()).errorMessage, 'late');
+  assert.equal((await stream(name)).outcome.kind, 'function-error', 'the environment lives on');
+});
+
+test('a stream that is not ended, and a handler that is not async, are errors', async () => {
+  const open = await stream(await add(`async (event, stream) => { stream.write('x'); }`));
+  assert.ok(open.outcome.kind === 'function-error');
+  assert.equal(JSON.parse(open.outcome.payload.toString()).errorMessage, 'Response stream is not finished.');
+  const plain = await stream(await add(`(event, stream) => { stream.end('x'); }`));
+  assert.ok(plain.outcome.kind === 'function-error');
+  assert.match(plain.outcome.payload.toString(), /Streaming does not support non-async handlers\./);
+});
+
+test('a time-out in the middle of a stream is a time-out', async () => {
+  const name = `s${++count}`;
+  await bench.add(
+    name,
+    {
+      'index.mjs': `export const handler = awslambda.streamifyResponse(async (event, stream) => { stream.write('x'); await new Promise((r) => setTimeout(r, 60000)); });`,
+    },
+    { timeoutSeconds: 1 },
+  );
+  const { outcome, pieces } = await stream(name);
+  assert.deepEqual(pieces, ['x']);
+  assert.equal(outcome.kind === 'function-error' && outcome.reason, 'timeout');
+});
+
+test('a function that does not stream answers a streaming invoke with one payload', async () => {
+  await bench.add('plain', { 'index.mjs': `export const handler = async () => 'whole';` });
+  const { outcome, pieces } = await stream('plain');
+  assert.equal(outcome.kind === 'success' && outcome.payload.toString(), '"whole"');
+  assert.deepEqual(pieces, []);
+});
