@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '@headrace/dev-broker';
+import { type Broker, DataDirectoryInUseError, startBroker } from '@headrace/dev-broker';
 import { HeadraceError } from './errors.ts';
-import { DirectoryLock } from './store/directory-lock.ts';
 
 const isTaken = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
 
@@ -24,39 +23,20 @@ export async function startDevelopmentBroker(options: {
   } catch (cause) {
     throw new HeadraceError('DATA_DIRECTORY', `${directory} cannot be used: ${(cause as Error).message}`, { cause });
   }
-  const lock = takeLock(directory, readPort(portFile));
   const dataDir = join(directory, 'data');
-  let broker: Broker;
-  try {
-    broker = await start({ port: port ?? readPort(portFile), dataDir }, port).catch(async (error: unknown) => {
-      if (port !== undefined || !isTaken(error)) throw error;
-      return await start({ port: 0, dataDir }, port);
-    });
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
-  const stop = broker.stop.bind(broker);
-  broker.stop = async () => {
-    await stop();
-    lock.release();
-  };
+  const broker = await start({ port: port ?? readPort(portFile), dataDir }, port).catch(async (error: unknown) => {
+    if (error instanceof DataDirectoryInUseError) {
+      throw new HeadraceError(
+        'DATA_DIRECTORY',
+        `${directory} is in use by another process: to share its broker, name it: --bootstrap-servers 127.0.0.1:${readPort(portFile)}`,
+        { cause: error },
+      );
+    }
+    if (port !== undefined || !isTaken(error)) throw error;
+    return await start({ port: 0, dataDir }, port);
+  });
   writeFileSync(portFile, broker.bootstrapServers.slice(broker.bootstrapServers.lastIndexOf(':') + 1));
   return broker;
-}
-
-/** Two brokers over one log would destroy it. */
-function takeLock(directory: string, port: number): DirectoryLock {
-  try {
-    return new DirectoryLock(directory);
-  } catch (cause) {
-    if (!HeadraceError.is(cause)) throw cause;
-    throw new HeadraceError(
-      'DATA_DIRECTORY',
-      `${cause.message}: to share its broker, name it: --bootstrap-servers 127.0.0.1:${port}`,
-      { cause },
-    );
-  }
 }
 
 async function start(options: { port: number; dataDir?: string }, asked: number | undefined): Promise<Broker> {

@@ -46,6 +46,8 @@ export interface Engine {
   readonly functions: FunctionEngine;
   /** Keys that this engine's own clients sign with. */
   clientCredentials(): TemporaryKey;
+  /** Seconds of the engine's thread that models have taken so far. */
+  modelSeconds(): number;
   /** Makes a streaming SageMaker endpoint if there is none of this name. */
   ensureStreamingEndpoint(name: string): void;
   /** Makes or changes a function whose code is a folder used in place, or lives elsewhere. */
@@ -222,6 +224,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     mappings,
     functions,
     clientCredentials: () => ownKey,
+    modelSeconds: () => sageMaker.statistics().scoringSeconds,
     ensureStreamingEndpoint: (name) => sageMaker.ensureStreamingEndpoint(name),
     registerFunction: (definition) => lambda.registerFunction(definition),
     ensureTopic(name, partitions) {

@@ -190,6 +190,7 @@ async function withParts(
     firstScoredMilliseconds: observer.firstScoredAt,
     activeMilliseconds: observer.lastStoredAt - startedAt,
     latencies: observer.latencies(),
+    modelSeconds: engine.modelSeconds(),
     scored,
   });
   deployed.close();

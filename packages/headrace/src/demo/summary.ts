@@ -18,6 +18,8 @@ export interface DemoSummary {
   readonly recordsPerSecond: number;
   /** From the producer's send to the invocation's success, which follows DynamoDB's answer; see `Observer.latencies`. */
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null };
+  /** Seconds of the engine's thread that the model took. */
+  readonly modelSeconds: number;
   readonly threshold: number;
   /** Records whose score is over the threshold. */
   readonly anomalous: number;
@@ -47,6 +49,7 @@ export interface SummaryFacts {
   readonly firstScoredMilliseconds: number;
   readonly activeMilliseconds: number;
   readonly latencies: Float64Array;
+  readonly modelSeconds: number;
   readonly scored: readonly { readonly index: number; readonly score: number }[];
 }
 
@@ -68,6 +71,7 @@ export function summarise(facts: SummaryFacts): DemoSummary {
     firstScoredMs: round(facts.firstScoredMilliseconds, 0),
     recordsPerSecond: round((facts.stored / facts.activeMilliseconds) * 1000, 1) ?? 0,
     latencyMs: { p50: round(percentile(facts.latencies, 0.5), 2), p99: round(percentile(facts.latencies, 0.99), 2) },
+    modelSeconds: round(facts.modelSeconds, 3) ?? 0,
     threshold,
     anomalous: facts.scored.filter(({ score }) => score > threshold).length,
     labels: evaluation ?? null,

@@ -58,6 +58,8 @@ export interface RuntimeStatistics {
   readonly invocations: number;
   readonly rows: number;
   readonly duplicateRows: number;
+  /** Time in streaming models, which nothing else runs beside: their share of the thread. */
+  readonly scoringSeconds: number;
   readonly bareArrayRequests: number;
   readonly errors: number;
   readonly residentModels: number;
@@ -113,6 +115,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
   private invocations = 0;
   private rows = 0;
   private duplicateRows = 0;
+  private scoringMilliseconds = 0;
   private bareArrayRequests = 0;
   private errors = 0;
 
@@ -209,6 +212,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       invocations: this.invocations,
       rows: this.rows,
       duplicateRows: this.duplicateRows,
+      scoringSeconds: this.scoringMilliseconds / 1000,
       bareArrayRequests: this.bareArrayRequests,
       errors: this.errors,
       residentModels: this.store.residentModels,
@@ -346,7 +350,9 @@ class Runtime implements SageMakerRuntime, EndpointHost {
         if (model.featureDim !== width) {
           throw modelError(`row ${from + 1}: it has ${width} values, the model's feature_dim is ${model.featureDim}`);
         }
+        const started = performance.now();
         for (let row = from; row < to; row++) count(model.take(rows[row]!, identify?.(row)));
+        this.scoringMilliseconds += performance.now() - started;
       };
       if (!this.store.useResident(endpoint.name, rowKey, take)) {
         try {
