@@ -9,7 +9,7 @@ import { findPython } from '../functions/python.ts';
 export async function requirePython(runtime: string): Promise<void> {
   let python: string;
   try {
-    python = findPython(runtime);
+    python = findPython(runtime).path;
   } catch {
     throw new HeadraceError(
       'PYTHON_MISSING',

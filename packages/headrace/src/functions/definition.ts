@@ -58,6 +58,8 @@ export interface FunctionEngineOptions {
   readonly accountConcurrency?: number;
   /** Idle environments end after this. Default 300,000. */
   readonly idleTimeoutMilliseconds?: number;
+  /** Runs functions in namespaces of their own with bubblewrap (Linux); refused at start where it is not there. Default false. */
+  readonly sandbox?: boolean;
 }
 
 export interface ResponseStreamSink {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { functionInvocationChannel } from '../telemetry/channels.ts';
 import { AwsBackend } from './backends/aws.ts';
 import type { Backend } from './backends/backend.ts';
@@ -21,6 +21,7 @@ import { LogFiles } from './log-files.ts';
 import type { InvokeOptions, InvokeOutcome } from './outcome.ts';
 import { Pool, type PoolOptions } from './pool.ts';
 import { newTraceHeader, parseClientContext } from './request-fields.ts';
+import { requireSandbox } from './sandbox.ts';
 
 /** Lambda's account limit of concurrent executions. */
 const defaultAccountConcurrency = 1_000;
@@ -61,6 +62,7 @@ class Engine implements FunctionEngine {
   }
 
   async start(): Promise<void> {
+    if (this.#options.sandbox === true) requireSandbox();
     if (this.#options.dataDirectory === undefined) {
       this.#temporaryDirectory = await mkdtemp(join(tmpdir(), 'headrace-functions-'));
     }
@@ -289,6 +291,9 @@ class Engine implements FunctionEngine {
         region: this.#options.region,
         base: this.#options.baseEnvironment(each),
         logs: this.#logs,
+        ...(this.#options.sandbox === true
+          ? { hidden: [resolvePath(this.#options.dataDirectory ?? this.#directory)] }
+          : {}),
       }),
     };
     return new Pool(version, poolOptions);

@@ -24,8 +24,13 @@ export class EnvironmentProcesses {
   }
 
   /** Throws when the platform refuses to start a process at all (no file handles, a NUL in a variable). */
-  start(plan: LaunchPlan, folders: Folders, extensions: readonly string[]): FunctionProcess {
-    const runtime = new FunctionProcess(plan, folders.task, {
+  start(
+    plan: LaunchPlan,
+    folders: Folders,
+    extensions: readonly string[],
+    contain: (plan: LaunchPlan) => LaunchPlan,
+  ): FunctionProcess {
+    const runtime = new FunctionProcess(contain(plan), folders.task, {
       output: (chunk) => this.#listener.output(chunk),
       exited: (exit, failure) => {
         if (this.#runtime !== runtime) return;
@@ -35,7 +40,7 @@ export class EnvironmentProcesses {
     });
     this.#runtime = runtime;
     for (const name of extensions) {
-      const extension = new FunctionProcess(planExtension(plan, folders, name), folders.task, {
+      const extension = new FunctionProcess(contain(planExtension(plan, folders, name)), folders.task, {
         output: (chunk) => this.#listener.output(chunk),
         exited: (_exit, failure) => {
           if (!this.#extensions.includes(extension)) return;

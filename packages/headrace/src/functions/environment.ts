@@ -23,11 +23,12 @@ import {
   postedFailure,
 } from './init-failure.ts';
 import type { Invocation } from './invocation.ts';
-import { type Folders, findExtensions, planLaunch } from './launch.ts';
+import { type Folders, findExtensions, type LaunchPlan, planLaunch } from './launch.ts';
 import type { LogSink } from './log-stream.ts';
 import type { InvokeOutcome } from './outcome.ts';
-import { processFigures } from './process-figures.ts';
+import { processFigures, treeFigures } from './process-figures.ts';
 import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
+import { sandboxed } from './sandbox.ts';
 import type { EndStatus } from './system-log.ts';
 
 /** Limit of the first initialisation of an on-demand environment. */
@@ -45,6 +46,8 @@ export interface EnvironmentOptions {
   readonly base: Readonly<Record<string, string>>;
   readonly provisioned: boolean;
   readonly logs: LogSink | undefined;
+  /** Present: run in a sandbox that does not see these folders. */
+  readonly hidden?: readonly string[] | undefined;
 }
 
 export interface EnvironmentOwner {
@@ -226,7 +229,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   }
 
   snapshot(): EnvironmentSnapshot {
-    const figures = this.processId === undefined ? undefined : processFigures(this.processId);
+    const figures = this.processId === undefined ? undefined : this.#figures(this.processId);
     const states = { cold: 'idle', initializing: 'starting', idle: 'idle', busy: 'busy', stopped: 'stopping' } as const;
     return {
       functionName: this.version.functionName,
@@ -238,10 +241,14 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     };
   }
 
+  get #figures(): typeof processFigures {
+    return this.#options.hidden === undefined ? processFigures : treeFigures;
+  }
+
   /** Called every 100 ms or so: ends a process that outgrew its memory, as the kernel does on Lambda. */
   watchMemory(): void {
     const pid = this.processId;
-    const figures = pid === undefined ? undefined : processFigures(pid);
+    const figures = pid === undefined ? undefined : this.#figures(pid);
     if (figures === undefined) return;
     this.#maxResidentBytes = Math.max(this.#maxResidentBytes, figures.residentBytes);
     if (figures.residentBytes > this.version.memorySizeMegabytes * 1_048_576) {
@@ -271,7 +278,10 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
           initializationType: this.#initializationType,
           base,
         });
-        const runtime = this.#processes.start(plan, folders, this.#extensionNames);
+        const { hidden } = this.#options;
+        const contain = (each: LaunchPlan): LaunchPlan =>
+          hidden === undefined ? each : sandboxed(each, folders, hidden);
+        const runtime = this.#processes.start(plan, folders, this.#extensionNames, contain);
         this.#api.reset(runtime.channel);
         this.#extensions.reset(this.#extensionNames);
       } catch (error) {
@@ -530,7 +540,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   #sampleMemory(): void {
     const pid = this.processId;
-    const figures = pid === undefined ? undefined : processFigures(pid);
+    const figures = pid === undefined ? undefined : this.#figures(pid);
     if (figures !== undefined) this.#maxResidentBytes = figures.residentBytes;
   }
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
 import type { ProcessExit } from './error-payloads.ts';
 import type { LaunchPlan } from './launch.ts';
@@ -7,6 +8,12 @@ export interface ProcessListener {
   output(chunk: Buffer): void;
   /** Called once: the process is gone, or could not be started (`failure`). */
   exited(exit: ProcessExit, failure: Error | undefined): void;
+}
+
+/** The sandbox tells a signal as 128 and its number, as a shell does. */
+function exitBehind(code: number | null, signal: NodeJS.Signals | null): ProcessExit {
+  const name = Object.entries(constants.signals).find(([, number]) => number === (code ?? 0) - 128)?.[0];
+  return name === undefined ? { code, signal } : { code: null, signal: name as NodeJS.Signals };
 }
 
 /**
@@ -37,7 +44,7 @@ export class FunctionProcess {
       if (child.pid === undefined) report(error);
     });
     child.once('exit', (code, signal) => {
-      exit = { code, signal };
+      exit = plan.sandboxed === true ? exitBehind(code, signal) : { code, signal };
       // What the process wrote just before its end is still in the pipes: one turn of the loop reads it. Waiting for
       // 'close' would wait for every forked child that holds a pipe open.
       setImmediate(() => {

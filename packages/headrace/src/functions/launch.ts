@@ -21,6 +21,10 @@ export interface LaunchPlan {
   readonly environment: Readonly<Record<string, string>>;
   /** Speaks over the socket pair at descriptor 3 instead of a connection to the port. */
   readonly ownRuntime: boolean;
+  /** Folders beyond code and layers that the process must be able to read: an interpreter's home. */
+  readonly needs: readonly string[];
+  /** Started through a sandbox: the process that is seen is the sandbox's. */
+  readonly sandboxed?: boolean;
 }
 
 /** The process cannot be started as the function stands: what Lambda reports as `Runtime.InvalidEntrypoint`. */
@@ -80,16 +84,19 @@ export function planLaunch(
   };
   const wrapper = custom ? undefined : environment['AWS_LAMBDA_EXEC_WRAPPER'];
   let words: string[];
+  const needs: string[] = [];
   if (release !== undefined) {
     // One thread of our own heap's worth: the memory size is watched from outside, so that the error is Lambda's.
     words = [process.execPath, ...nodeFlags(version), nodeBootstrap, details.runtimeApi];
   } else if (custom) {
     words = [findBootstrap(folders)];
   } else {
-    words = [findPython(version.runtime), '-u', pythonBootstrap, details.runtimeApi];
+    const python = findPython(version.runtime);
+    needs.push(...python.folders);
+    words = [python.path, '-u', pythonBootstrap, details.runtimeApi];
   }
   if (wrapper !== undefined && wrapper !== '') words = [realPath(wrapper, folders), ...words];
-  return { command: words[0]!, args: words.slice(1), environment, ownRuntime: !custom };
+  return { command: words[0]!, args: words.slice(1), environment, ownRuntime: !custom, needs };
 }
 
 /** External extensions: the executables of `/opt/extensions`, by name. */
@@ -110,7 +117,13 @@ export function planExtension(runtime: LaunchPlan, folders: Folders, name: strin
   const environment = Object.fromEntries(
     Object.entries(runtime.environment).filter(([key]) => !hiddenFromExtensions.test(key)),
   );
-  return { command: join(folders.layers ?? '', 'extensions', name), args: [], environment, ownRuntime: false };
+  return {
+    command: join(folders.layers ?? '', 'extensions', name),
+    args: [],
+    environment,
+    ownRuntime: false,
+    needs: [],
+  };
 }
 
 function nodeFlags(version: FunctionVersion): string[] {

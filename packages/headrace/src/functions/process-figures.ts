@@ -27,6 +27,25 @@ export function processFigures(pid: number): { cpuSeconds: number; residentBytes
   }
 }
 
+/** The same of a process and all of its descendants: behind a sandbox the function is a grandchild. */
+export function treeFigures(pid: number): { cpuSeconds: number; residentBytes: number } | undefined {
+  const figures = processFigures(pid);
+  if (figures === undefined) return undefined;
+  let children = '';
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+  } catch {
+    // Gone, or a kernel without this file.
+  }
+  for (const child of children.split(' ').filter((each) => each !== '')) {
+    const more = treeFigures(Number(child));
+    if (more === undefined) continue;
+    figures.cpuSeconds += more.cpuSeconds;
+    figures.residentBytes += more.residentBytes;
+  }
+  return figures;
+}
+
 /** 4 KiB, or 16 or 64 on some ARM kernels; Node does not tell, but its own resident size is a multiple of it. */
 function pageSize(): number {
   if (pageBytes === 0) {

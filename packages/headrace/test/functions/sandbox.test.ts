@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { needs } from '@headrace/testing';
+import { Workbench } from './support.ts';
+
+const usable =
+  spawnSync('bwrap', ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', '--proc', '/proc', 'true']).status ===
+  0;
+const skip = usable ? false : 'needs bubblewrap and user namespaces (Debian: apt-get install bubblewrap)';
+
+test('in the sandbox a function sees its code, an empty /tmp and nothing of the engine', { skip }, async () => {
+  const bench = await Workbench.start({ sandbox: true });
+  writeFileSync(join(bench.directory, 'data/secret.txt'), 'secret');
+  await bench.add('f', {
+    'index.mjs': `import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+      const attempt = (work) => { try { return work(); } catch (error) { return error.code; } };
+      let calls = 0;
+      export const handler = async (path) => ({
+        calls: ++calls,
+        secret: attempt(() => readFileSync(path, 'utf8')),
+        processes: readdirSync('/proc').filter((name) => /^\\d+$/.test(name)).length,
+        write: attempt(() => writeFileSync('own.txt', 'x')),
+        etc: attempt(() => writeFileSync('/etc/headrace-was-here', 'x')),
+        temporary: attempt(() => { writeFileSync('/tmp/mine', 'x'); return existsSync('/tmp/mine'); }),
+        home: process.env.HOME,
+      });`,
+  });
+  const secret = join(bench.directory, 'data/secret.txt');
+  const seen = (await bench.result('f', secret)) as Record<string, unknown>;
+  assert.deepEqual(
+    { ...seen, processes: 0 },
+    { calls: 1, secret: 'ENOENT', processes: 0, write: 'EROFS', etc: 'EROFS', temporary: true, home: '/tmp' },
+  );
+  assert.ok(Number(seen['processes']) <= 2, `${seen['processes']} processes`);
+  assert.equal(((await bench.result('f', secret)) as { calls: number }).calls, 2);
+});
+
+test('crashes, time-outs, memory and the SDK are the same in the sandbox', { skip }, async () => {
+  const bench = await Workbench.start({ sandbox: true });
+  await bench.add(
+    'f',
+    {
+      'index.mjs': `import { InvokeCommand } from '@aws-sdk/client-lambda';
+      const held = [];
+      export const handler = async (event) => {
+        if (event === 'exit') process.exit(3);
+        if (event === 'kill') { process.kill(process.pid, 'SIGKILL'); await new Promise((r) => setTimeout(r, 5000)); }
+        if (event === 'hang') for (;;);
+        if (event === 'grow') for (;;) { held.push(Buffer.alloc(8 << 20, 1)); await new Promise((r) => setTimeout(r, 5)); }
+        return InvokeCommand.name;
+      };`,
+    },
+    { timeoutSeconds: 3 },
+  );
+  assert.equal(await bench.result('f'), 'InvokeCommand');
+  assert.match((await bench.failure('f', 'exit')).errorMessage, /exit status 3$/);
+  assert.match((await bench.failure('f', 'kill')).errorMessage, /signal: killed$/);
+  assert.equal((await bench.failure('f', 'grow')).reason, 'memory');
+  assert.equal((await bench.failure('f', 'hang')).reason, 'timeout');
+  assert.equal(await bench.result('f'), 'InvokeCommand');
+});
+
+test('Python runs in the sandbox', { skip: skip || needs('python') }, async () => {
+  const bench = await Workbench.start({ sandbox: true });
+  await bench.add(
+    'p',
+    { 'app.py': 'import os\ndef handler(e, c): return [n for n in os.listdir("/tmp") if not n.startswith("headrace-")]' },
+    { runtime: 'python3.12', handler: 'app.handler' },
+  );
+  assert.deepEqual(await bench.result('p'), []);
+});
