@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly credentialsFile?: string | undefined;
   /** Function name to URL or ARN: code that lives elsewhere. */
   readonly backends?: Readonly<Record<string, string>> | undefined;
+  /** Functions run in namespaces of their own (Linux with bubblewrap). Default false. */
+  readonly sandbox?: boolean | undefined;
   /** Default `AWS_REGION`, `AWS_DEFAULT_REGION`, else us-east-1. */
   readonly region?: string | undefined;
   /** Default 123456789012. */
@@ -50,6 +52,7 @@ export interface EngineConfiguration {
   readonly secretsFile: string | undefined;
   readonly credentialsFile: string | undefined;
   readonly backends: Readonly<Record<string, string>>;
+  readonly sandbox: boolean;
   readonly region: string;
   readonly accountId: string;
   readonly drainTimeoutMilliseconds: number;
@@ -91,6 +94,7 @@ export function compileEngineOptions(options: EngineOptions): EngineConfiguratio
     secretsFile: options.secretsFile,
     credentialsFile: options.credentialsFile,
     backends: options.backends ?? {},
+    sandbox: options.sandbox ?? false,
     region,
     accountId,
     drainTimeoutMilliseconds: options.drainTimeoutMilliseconds ?? 30_000,

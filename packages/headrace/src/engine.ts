@@ -109,6 +109,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   const functions: FunctionEngine = createFunctionEngine({
     resolve: (functionRef) => lambda.resolve(functionRef),
     ...(keptIn === undefined ? {} : { dataDirectory: keptIn }),
+    sandbox: configuration.sandbox,
     region,
     accountId,
     baseEnvironment: ({ functionName }) => ({

@@ -49,6 +49,10 @@ export const engineFlags = {
     value: 'NAME=URL|ARN',
     description: 'a function whose code lives elsewhere: an HTTP(S) endpoint or a Lambda function on AWS',
   },
+  sandbox: {
+    type: 'boolean',
+    description: 'runs functions in namespaces of their own (Linux with bubblewrap); see docs/functions.md',
+  },
   'drain-timeout': {
     type: 'string',
     value: 'S',
@@ -71,6 +75,7 @@ export function readEngineFlags(options: Options): EngineOptions {
     clustersFile: options.string('clusters'),
     secretsFile: options.string('secrets'),
     credentialsFile: options.string('credentials'),
+    sandbox: options.boolean('sandbox'),
     backends: pairs(options.strings('backend'), '--backend'),
     drainTimeoutMilliseconds: (options.number('drain-timeout', { minimum: 0, maximum: 900 }) ?? 30) * 1000,
   };
