@@ -67,7 +67,9 @@ test('Python runs in the sandbox', { skip: skip || needs('python') }, async () =
   const bench = await Workbench.start({ sandbox: true });
   await bench.add(
     'p',
-    { 'app.py': 'import os\ndef handler(e, c): return [n for n in os.listdir("/tmp") if not n.startswith("headrace-")]' },
+    {
+      'app.py': 'import os\ndef handler(e, c): return [n for n in os.listdir("/tmp") if not n.startswith("headrace-")]',
+    },
     { runtime: 'python3.12', handler: 'app.handler' },
   );
   assert.deepEqual(await bench.result('p'), []);
