@@ -13,6 +13,7 @@ import { HeadraceError, toHeadraceError } from '../errors.ts';
 import type { InvokeOutcome } from '../functions/outcome.ts';
 import type { AssignedPartition, ConsumerListener, GroupConsumer, TopicPartition } from '../kafka/contract.ts';
 import { ripeAt } from './batching.ts';
+import { carryOut, type FinalFate } from './carry-out.ts';
 import { type CommittedOffset, Committer } from './committer.ts';
 import type { BlockingRecord } from './definition.ts';
 import { EventWriter, estimatePayload } from './event-writer.ts';
@@ -29,37 +30,31 @@ import {
   publishLag,
   publishRebalance,
 } from './poller-counts.ts';
-import { decidePollers, SCALING_INTERVAL_MILLISECONDS } from './scaling.ts';
+import { BYTES_A_STEP, ReadyLanes } from './ready-lanes.ts';
+import { PollerScale } from './scaling.ts';
 import {
   type BatchFacts,
   backoffMilliseconds,
   type FailureCondition,
-  type Fate,
   type Settlement,
   settle,
   settleByHand,
 } from './settlement.ts';
-import { joinSlices, type Slice, singleRecords, splitSlices } from './slice.ts';
+import { type Slice, singleRecords } from './slice.ts';
 import { blockingRecord } from './snapshot.ts';
 import { WorkItem } from './work-item.ts';
-
-/** At most so many bytes are taken and filtered in one turn of the event loop. */
-const BYTES_A_STEP = 4 * 1024 * 1024;
 
 const writer = new EventWriter();
 
 export class Poller implements ConsumerListener {
   readonly counts = new PollerCounts();
-  /** How many pollers AWS would say are at work: the width of what is invoked in parallel. Written by `#scale`. */
-  pollers: number;
-
   readonly #context: PollerContext;
   readonly #committer: Committer;
   #options: MappingOptions;
 
   readonly #lanes = new Map<AssignedPartition, Lane>();
-  /** Lanes without work that have records, in the order in which they are served. */
-  readonly #ready: Lane[] = [];
+  readonly #ready: ReadyLanes;
+  readonly #scale: PollerScale;
   /** Batches that wait for their time, their turn or a poller. */
   readonly #waiting = new Set<WorkItem>();
   /** Batches at the function or at the destination. */
@@ -76,21 +71,16 @@ export class Poller implements ConsumerListener {
   #timer: unknown;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  #lastScaling: number;
-  #mostBusy = 0;
-  /** Since when every poller is busy while records wait; -1: not now. */
-  #saturatedSince = -1;
-  #throttled = false;
-  #spareSince: number;
-
   constructor(options: MappingOptions, context: PollerContext) {
     this.#options = options;
     this.#context = context;
     const now = context.clock.now();
     this.#freeSince = now;
-    this.#lastScaling = now;
-    this.#spareSince = now;
-    this.pollers = options.minimumPollers;
+    this.#scale = new PollerScale(options.minimumPollers, context.scaleDownAfterMilliseconds, now);
+    this.#ready = new ReadyLanes({
+      onSettled: (lane) => this.#committer.settled(lane),
+      onBroken: (lane, error) => this.#break(lane, error),
+    });
     this.#revokeTimeout = context.revokeTimeoutMilliseconds;
     // A fenced commit is the first that a process which was asleep hears of its partition's new owner.
     this.#committer = new Committer(options.uuid, this.counts, context, this.#step, (lane) => this.#handBack(lane));
@@ -99,6 +89,11 @@ export class Poller implements ConsumerListener {
   /** The consumer that this poller listens to; before its `start`. */
   attach(consumer: GroupConsumer): void {
     this.#committer.consumer = consumer;
+  }
+
+  /** How many pollers AWS would say are at work: the width of what is invoked in parallel. */
+  get pollers(): number {
+    return this.#scale.pollers;
   }
 
   get options(): MappingOptions {
@@ -121,7 +116,7 @@ export class Poller implements ConsumerListener {
   /** Applies from the next decision on; what is in flight goes on, nobody leaves the group. */
   reconfigure(options: MappingOptions): void {
     this.#options = options;
-    this.pollers = Math.max(options.minimumPollers, Math.min(options.maximumPollers, this.pollers));
+    this.#scale.clamp(options);
     this.#step();
   }
 
@@ -212,7 +207,7 @@ export class Poller implements ConsumerListener {
   }
 
   onRecords(): void {
-    for (const lane of this.#lanes.values()) this.#offer(lane);
+    for (const lane of this.#lanes.values()) this.#ready.offer(lane);
     this.#step();
   }
 
@@ -244,21 +239,26 @@ export class Poller implements ConsumerListener {
       return;
     }
     this.#stepping = true;
-    do {
-      this.#stepAgain = false;
-      this.#act();
-    } while (this.#stepAgain);
-    this.#stepping = false;
+    try {
+      do {
+        this.#stepAgain = false;
+        this.#act();
+      } while (this.#stepAgain);
+    } finally {
+      this.#stepping = false;
+    }
   };
 
   #act(): void {
     const now = this.#context.clock.now();
     let next = this.#dispatchDue(now);
     next = Math.min(next, this.#dispatchNew(now));
-    this.#mostBusy = Math.max(this.#mostBusy, this.#inFlight);
-    if (this.#inFlight < this.#slots || this.#ready.length === 0) this.#saturatedSince = -1;
-    else if (this.#saturatedSince < 0) this.#saturatedSince = now;
-    next = Math.min(next, this.#scale(now));
+    const activity = { inFlight: this.#inFlight, ready: this.#ready.length, partitions: this.#lanes.size };
+    const rescaled = this.#scale.observe(activity, this.#options, now, (before) => {
+      publishLag(this.#options, this.#lanes.values(), now);
+      if (this.pollers > before) this.#stepAgain = true;
+    });
+    next = Math.min(next, rescaled);
     next = Math.min(next, this.#committer.due(now, this.#inFlight === 0 && this.#ready.length === 0));
     this.#arm(next, now);
   }
@@ -289,18 +289,18 @@ export class Poller implements ConsumerListener {
         memory.whenFree(this.#step);
         break;
       }
-      const gathered = this.#gather(now, taken);
+      const gathered = this.#ready.gather(this.#options, now, taken);
       if (taken.bytes > BYTES_A_STEP) {
         // Others want the event loop too.
         next = now;
         break;
       }
-      const at = ripeAt(gathered, this.#options);
+      const at = ripeAt({ ...gathered, freeSince: this.#freeSince }, this.#options);
       if (at > now) {
         next = at;
         break;
       }
-      this.#assemble(now);
+      this.#begin(now);
     }
     if (taken.received > 0) {
       this.counts.received += taken.received;
@@ -311,131 +311,41 @@ export class Poller implements ConsumerListener {
     return next;
   }
 
-  /** Takes chunks into the lanes in front until they would fill a batch. */
-  #gather(
-    now: number,
-    taken: Taken,
-  ): { records: number; payloadBytes: number; firstBufferedAt: number; freeSince: number } {
-    const { batchSize, payloadLimitBytes, filter } = this.#options;
-    let records = 0;
-    let payloadBytes = 0;
-    let firstBufferedAt = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.#ready.length && records < batchSize && payloadBytes < payloadLimitBytes; i++) {
-      const lane = this.#ready[i]!;
-      while (records + lane.pendingRecords < batchSize && payloadBytes + lane.pendingPayload < payloadLimitBytes) {
-        try {
-          if (!lane.take(filter, now, taken)) break;
-        } catch (error) {
-          this.#break(lane, error);
-          break;
-        }
-        if (lane.tracker.lowWaterMark > lane.requestedCommit) this.#committer.settled(lane);
-        if (taken.bytes > BYTES_A_STEP) break;
-      }
-      if (lane.pendingRecords === 0) {
-        if (!lane.hasRecords || lane.broken !== undefined) {
-          lane.queued = false;
-          this.#ready.splice(i--, 1);
-        }
-        if (taken.bytes > BYTES_A_STEP) break;
-        continue;
-      }
-      records += lane.pendingRecords;
-      payloadBytes += lane.pendingPayload;
-      firstBufferedAt = Math.min(firstBufferedAt, lane.pendingSince);
-    }
-    return { records, payloadBytes, firstBufferedAt, freeSince: this.#freeSince };
-  }
-
-  /** Writes the next batch from the lanes in front and invokes. */
-  #assemble(now: number): void {
-    const { batchSize, payloadLimitBytes, eventHead, rules } = this.#options;
-    const slices: Slice[] = [];
-    let count = 0;
-    let full = false;
-    writer.begin(eventHead, payloadLimitBytes, this.#expectedPayload());
-    while (this.#ready.length > 0 && count < batchSize && !full) {
-      const lane = this.#ready[0]!;
-      let moved = 0;
-      try {
-        moved = lane.moveInto(slices, batchSize - count, (slice) => {
-          writer.append(slice, slice.count);
-          return { count: writer.written, end: writer.writtenEnd, to: writer.lastOffset + 1 };
-        });
-      } catch (error) {
-        this.#break(lane, error);
-      }
-      count += moved;
-      full = lane.broken === undefined && lane.pendingRecords > 0 && count < batchSize;
-      if (moved === 0 && lane.broken === undefined) {
-        // Not a byte more fits. Alone in the event: the record is too large for any.
-        if (count === 0) this.#oversized(lane, now);
-        break;
-      }
-      lane.queued = false;
-      this.#ready.shift();
-    }
-    const payload = writer.finish();
-    if (count === 0) {
-      releaseBuffer(payload);
-      return;
-    }
-    const item = new WorkItem(slices);
+  /** Makes the next batch and invokes. */
+  #begin(now: number): void {
+    const batch = this.#ready.write(this.#options);
+    if (batch.kind === 'none') return;
+    const item = new WorkItem(batch.slices);
     for (const lane of item.lanes()) lane.work.push(item);
-    if (rules.maximumAgeMilliseconds !== Number.POSITIVE_INFINITY) {
-      const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
-      if (Array.isArray(verdict.fates) || (verdict.fates as Fate).kind !== 'invoke') {
-        releaseBuffer(payload);
-        this.#apply(item, verdict, now);
-        this.#stepAgain = true;
-        return;
-      }
-    }
-    this.#send(item, payload, now);
+    if (batch.kind === 'oversized') this.#cannotFit(item, now);
+    else if (this.#isDue(item, now)) this.#send(item, batch.payload, now);
+    else releaseBuffer(batch.payload);
   }
 
-  /** About how large the next batch's event will be: a buffer that is much too large costs page faults. */
-  #expectedPayload(): number {
-    let left = this.#options.batchSize;
-    let bytes = 0;
-    for (const { pendingRecords, pendingPayload } of this.#ready) {
-      if (left <= 0) break;
-      if (pendingRecords === 0) continue;
-      const taken = Math.min(left, pendingRecords);
-      bytes += Math.ceil((pendingPayload * taken) / pendingRecords);
-      left -= taken;
-    }
-    return bytes;
+  /** False when some records of the batch are too old by now; then their fates, and the others', are carried out. */
+  #isDue(item: WorkItem, now: number): boolean {
+    const { rules } = this.#options;
+    if (rules.maximumAgeMilliseconds === Number.POSITIVE_INFINITY) return true;
+    const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
+    if ('kind' in verdict.fates && verdict.fates.kind === 'invoke') return true;
+    this.#apply(item, verdict, now);
+    this.#stepAgain = true;
+    return false;
   }
 
-  /** The first pending record of `lane` does not fit into any event. */
-  #oversized(lane: Lane, now: number): void {
-    const slices: Slice[] = [];
-    lane.moveInto(slices, 1, (slice) => {
-      const single = singleRecords([slice])[0]!;
-      return { count: 1, end: single.slice.end, to: single.offset + 1 };
-    });
-    lane.queued = false;
-    this.#ready.shift();
-    const item = new WorkItem(slices);
-    lane.work.push(item);
-    const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: this.#options.payloadLimitBytes };
-    this.#apply(item, settle(tooLarge, this.#facts(item), this.#options.rules, now, 0), now);
+  /** The event would be larger than the limit: nothing is sent. */
+  #cannotFit(item: WorkItem, now: number): void {
+    const { rules, payloadLimitBytes } = this.#options;
+    const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: payloadLimitBytes };
+    this.#apply(item, settle(tooLarge, this.#facts(item), rules, now, 0), now);
     this.#stepAgain = true;
   }
 
   /** Invokes with a batch that was tried before, or that is a part of one. */
   #invoke(item: WorkItem, now: number): void {
-    const { rules, eventHead, payloadLimitBytes } = this.#options;
+    const { eventHead, payloadLimitBytes } = this.#options;
     this.#waiting.delete(item);
-    if (rules.maximumAgeMilliseconds !== Number.POSITIVE_INFINITY) {
-      const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
-      if (Array.isArray(verdict.fates) || (verdict.fates as Fate).kind !== 'invoke') {
-        this.#apply(item, verdict, now);
-        this.#stepAgain = true;
-        return;
-      }
-    }
+    if (!this.#isDue(item, now)) return;
     let bytes = 0;
     for (const slice of item.slices) bytes += slice.end - slice.start;
     writer.begin(eventHead, payloadLimitBytes, estimatePayload(bytes, item.count));
@@ -445,15 +355,13 @@ export class Poller implements ConsumerListener {
     }
     const fitting = writer.records;
     const payload = writer.finish();
-    if (fitting < item.count) {
-      // The limit or the event's head changed since this batch was made.
-      releaseBuffer(payload);
-      const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: payloadLimitBytes };
-      this.#apply(item, settle(tooLarge, this.#facts(item), rules, now, 0), now);
-      this.#stepAgain = true;
+    if (fitting === item.count) {
+      this.#send(item, payload, now);
       return;
     }
-    this.#send(item, payload, now);
+    // The limit or the event's head changed since this batch was made.
+    releaseBuffer(payload);
+    this.#cannotFit(item, now);
   }
 
   #send(item: WorkItem, payload: Buffer, now: number): void {
@@ -494,7 +402,7 @@ export class Poller implements ConsumerListener {
     if (outcome.kind === 'success') this.#context.observer.answered(outcome.payload);
     if (outcome.kind === 'throttled') {
       this.counts.throttles++;
-      this.#throttled = true;
+      this.#scale.throttled();
     }
     const settlement = settle(outcome, this.#facts(item), this.#options.rules, now, this.#context.random());
     if (settlement.failure !== undefined) this.counts.failedInvocations++;
@@ -505,7 +413,7 @@ export class Poller implements ConsumerListener {
 
   /** Carries out what was decided. The item must be first in line on all its lanes. */
   #apply(item: WorkItem, settlement: Settlement, now: number): void {
-    const { fates, failure } = settlement;
+    const { failure } = settlement;
     if (failure !== undefined) {
       if (item.failures++ === 0) item.firstFailureAt = now;
       item.failure = failure;
@@ -513,19 +421,7 @@ export class Poller implements ConsumerListener {
     const lanes = item.lanes();
     for (const lane of lanes) lane.work.shift();
     this.#waiting.delete(item);
-    const singles = 'kind' in fates ? undefined : singleRecords(item.slices);
-    const groups = new Map<Fate, Slice[]>();
-    if (singles === undefined) groups.set(fates as Fate, item.slices);
-    else {
-      for (let i = 0; i < singles.length; i++) {
-        const fate = (fates as readonly Fate[])[i]!;
-        const group = groups.get(fate);
-        if (group === undefined) groups.set(fate, [singles[i]!.slice]);
-        else group.push(singles[i]!.slice);
-      }
-    }
-    const parts: WorkItem[] = [];
-    for (const [fate, group] of groups) this.#applyFate(item, fate, joinSlices(group), settlement, parts);
+    const parts = carryOut(item, settlement, (fate, slices) => this.#settleAll(item, fate, slices));
     for (const { held } of item.slices) held.release();
     for (let i = parts.length - 1; i >= 0; i--) {
       const part = parts[i]!;
@@ -533,74 +429,24 @@ export class Poller implements ConsumerListener {
       this.#waiting.add(part);
     }
     for (const lane of lanes) {
-      if (lane.work.length === 0) this.#offer(lane);
+      if (lane.work.length === 0) this.#ready.offer(lane);
     }
     for (const check of [...this.#drained]) check();
   }
 
-  #applyFate(item: WorkItem, fate: Fate, slices: Slice[], settlement: Settlement, parts: WorkItem[]): void {
-    const keep = (kept: Slice[], change: (part: WorkItem) => void): void => {
-      // A lane that is on its way to another member begins nothing new: its records come again over there.
-      const alive = kept.filter(({ lane }) => !lane.draining && !lane.tracker.closed);
-      if (alive.length === 0) return;
-      for (const { held } of alive) held.hold();
-      const part = item.part(alive);
-      change(part);
-      parts.push(part);
-    };
-    switch (fate.kind) {
-      case 'done': {
-        const settled = this.#settleAll(slices);
-        if (item.condition === undefined) this.counts.succeeded += settled;
-        else this.counts.toDestination += settled;
-        break;
-      }
-      case 'drop': {
-        const dropped = this.#settleAll(slices);
-        this.counts.dropped += dropped;
-        if (dropped > 0) this.#context.observer.dropped(fate.condition, slices);
-        break;
-      }
-      case 'invoke':
-        keep(slices, (part) => {
-          part.notBefore = 0;
-        });
-        break;
-      case 'retry':
-        keep(slices, (part) => {
-          if (settlement.spendsAttempt) part.retries++;
-          part.notBefore = fate.at;
-        });
-        break;
-      case 'destination':
-        keep(slices, (part) => {
-          part.condition = fate.condition;
-          part.destination = fate.destination;
-          part.failures = 0;
-          part.notBefore = 0;
-        });
-        break;
-      case 'split': {
-        let count = 0;
-        for (const slice of slices) count += slice.count;
-        for (const half of splitSlices(slices, Math.ceil(count / 2)))
-          keep(half, (part) => {
-            part.notBefore = 0;
-          });
-        break;
-      }
-    }
-  }
-
-  /** Notes slices as settled; returns how many records of living assignments there were. */
-  #settleAll(slices: readonly Slice[]): number {
+  /** Notes slices as settled, and counts the records whose assignment still lives. */
+  #settleAll(item: WorkItem, fate: FinalFate, slices: readonly Slice[]): void {
     let records = 0;
     for (const { lane, from, to, count } of slices) {
       if (!lane.tracker.settle(from, to)) continue;
       records += count;
       this.#committer.settled(lane);
     }
-    return records;
+    if (fate.kind === 'drop') {
+      this.counts.dropped += records;
+      if (records > 0) this.#context.observer.dropped(fate.condition, slices);
+    } else if (item.condition === undefined) this.counts.succeeded += records;
+    else this.counts.toDestination += records;
   }
 
   /** Hands a batch to the destination; until it is there, its lanes wait. */
@@ -655,20 +501,10 @@ export class Poller implements ConsumerListener {
     return partitions.flatMap((partition) => this.#lanes.get(partition) ?? []);
   }
 
-  /** Queues a lane that could give records and is free. */
-  #offer(lane: Lane): void {
-    if (lane.queued || lane.draining || lane.broken !== undefined || lane.work.length > 0 || !lane.hasRecords) return;
-    lane.queued = true;
-    this.#ready.push(lane);
-  }
-
   /** Begins nothing new on this lane; what is not in flight goes back at once. */
   #handBack(lane: Lane): void {
     lane.draining = true;
-    if (lane.queued) {
-      lane.queued = false;
-      this.#ready.splice(this.#ready.indexOf(lane), 1);
-    }
+    this.#ready.remove(lane);
     lane.dropPending();
     for (const item of [...lane.work]) {
       if (item.busy) continue;
@@ -695,36 +531,7 @@ export class Poller implements ConsumerListener {
     this.#context.observer.warning(`broken ${lane.name}`, `${lane.name} stands still: ${lane.broken.message}`);
   }
 
-  // Scaling and time.
-
-  /** Decides about once a second while there is something to decide. Returns when to look again. */
-  #scale(now: number): number {
-    const { minimumPollers, maximumPollers, invocationsPerPoller } = this.#options;
-    const due = this.#lastScaling + SCALING_INTERVAL_MILLISECONDS;
-    const isIdle = this.#inFlight === 0 && this.#ready.length === 0 && this.pollers <= minimumPollers;
-    if (now < due) return isIdle ? Number.POSITIVE_INFINITY : due;
-    const slots = this.#slots;
-    if (this.#mostBusy > slots - invocationsPerPoller) this.#spareSince = now;
-    const before = this.pollers;
-    this.pollers = decidePollers({
-      pollers: before,
-      minimum: minimumPollers,
-      maximum: maximumPollers,
-      partitions: this.#lanes.size,
-      waiting: this.#inFlight >= slots ? Math.ceil(this.#ready.length / invocationsPerPoller) : 0,
-      saturatedMilliseconds: this.#saturatedSince < 0 ? 0 : now - this.#saturatedSince,
-      throttled: this.#throttled,
-      spareMilliseconds: now - this.#spareSince,
-      scaleDownAfterMilliseconds: this.#context.scaleDownAfterMilliseconds,
-    });
-    publishLag(this.#options, this.#lanes.values(), now);
-    if (this.pollers < before) this.#spareSince = now;
-    if (this.pollers > before) this.#stepAgain = true;
-    this.#throttled = false;
-    this.#mostBusy = this.#inFlight;
-    this.#lastScaling = now;
-    return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
-  }
+  // Time.
 
   #arm(at: number, now: number): void {
     if (at === this.#timerAt) return;

@@ -37,3 +37,80 @@ export function decidePollers(load: Load): number {
   else if (load.spareMilliseconds >= load.scaleDownAfterMilliseconds) pollers -= 1;
   return Math.max(minimum, Math.min(maximum, pollers));
 }
+
+/** What a poller shows of itself when it asks for its width. */
+export interface Activity {
+  readonly inFlight: number;
+  /** Partitions with records and without a batch. */
+  readonly ready: number;
+  readonly partitions: number;
+}
+
+export interface ScalingLimits {
+  readonly minimumPollers: number;
+  readonly maximumPollers: number;
+  readonly invocationsPerPoller: number;
+}
+
+/** The width of one mapping: how many pollers it has, by what it saw since the last decision. */
+export class PollerScale {
+  pollers: number;
+  readonly #scaleDownAfterMilliseconds: number;
+  #decidedAt: number;
+  #mostBusy = 0;
+  /** Since when every poller is busy while records wait; -1: not now. */
+  #saturatedSince = -1;
+  #throttled = false;
+  #spareSince: number;
+
+  constructor(pollers: number, scaleDownAfterMilliseconds: number, now: number) {
+    this.pollers = pollers;
+    this.#scaleDownAfterMilliseconds = scaleDownAfterMilliseconds;
+    this.#decidedAt = now;
+    this.#spareSince = now;
+  }
+
+  /** The function was throttled: fewer pollers at the next decision. */
+  throttled(): void {
+    this.#throttled = true;
+  }
+
+  clamp(limits: ScalingLimits): void {
+    this.pollers = Math.max(limits.minimumPollers, Math.min(limits.maximumPollers, this.pollers));
+  }
+
+  /**
+   * Notes what is going on and decides about once a second while there is something to decide. Returns when to look
+   * again; `onDecision` is called with each decision.
+   */
+  observe(activity: Activity, limits: ScalingLimits, now: number, onDecision: (before: number) => void): number {
+    const { inFlight, ready, partitions } = activity;
+    const { minimumPollers, maximumPollers, invocationsPerPoller } = limits;
+    const slots = this.pollers * invocationsPerPoller;
+    this.#mostBusy = Math.max(this.#mostBusy, inFlight);
+    if (inFlight < slots || ready === 0) this.#saturatedSince = -1;
+    else if (this.#saturatedSince < 0) this.#saturatedSince = now;
+    const due = this.#decidedAt + SCALING_INTERVAL_MILLISECONDS;
+    const isIdle = inFlight === 0 && ready === 0 && this.pollers <= minimumPollers;
+    if (now < due) return isIdle ? Number.POSITIVE_INFINITY : due;
+    if (this.#mostBusy > slots - invocationsPerPoller) this.#spareSince = now;
+    const before = this.pollers;
+    this.pollers = decidePollers({
+      pollers: before,
+      minimum: minimumPollers,
+      maximum: maximumPollers,
+      partitions,
+      waiting: inFlight >= slots ? Math.ceil(ready / invocationsPerPoller) : 0,
+      saturatedMilliseconds: this.#saturatedSince < 0 ? 0 : now - this.#saturatedSince,
+      throttled: this.#throttled,
+      spareMilliseconds: now - this.#spareSince,
+      scaleDownAfterMilliseconds: this.#scaleDownAfterMilliseconds,
+    });
+    if (this.pollers < before) this.#spareSince = now;
+    this.#throttled = false;
+    this.#mostBusy = inFlight;
+    this.#decidedAt = now;
+    onDecision(before);
+    return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
+  }
+}

@@ -29,7 +29,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'retry-does-not-block-the-partition',
-    file: 'poller.ts',
+    file: 'ready-lanes.ts',
     from: 'lane.draining || lane.broken !== undefined || lane.work.length > 0',
     to: 'lane.draining || lane.broken !== undefined || lane.work[0]?.busy',
   },
@@ -89,9 +89,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'lost-partition-goes-on',
-    file: 'poller.ts',
-    from: 'const alive = kept.filter(({ lane }) => !lane.draining && !lane.tracker.closed);',
-    to: 'const alive = kept;',
+    file: 'carry-out.ts',
+    from: 'const alive = slices.filter(({ lane }) => !lane.draining && !lane.tracker.closed);',
+    to: 'const alive = slices;',
   },
   {
     name: 'chunk-is-released-too-early',
