@@ -136,14 +136,6 @@ export class Poller implements ConsumerListener {
     const item = lane?.work[0];
     if (lane === undefined || item?.failure === undefined)
       throw new HeadraceError('CONFIGURATION', `Nothing blocks ${topic}-${partition} in this process.`);
-    if (item.busy || !item.isFirst())
-      throw new HeadraceError(
-        'CONFIGURATION',
-        `The batch with offset ${offset} of ${lane.name} is at work; try again.`,
-        {
-          retryable: true,
-        },
-      );
     const index = singleRecords(item.slices).findIndex((each) => each.slice.lane === lane && each.offset === offset);
     const blocking = blockingRecord(lane, offset);
     if (index < 0 || blocking === undefined)
@@ -152,6 +144,10 @@ export class Poller implements ConsumerListener {
         `Offset ${offset} is not in the batch that blocks ${lane.name}, which begins at ${blockingRecord(lane)?.offset}.`,
       );
     if (dryRun) return blocking;
+    if (item.busy || !item.isFirst())
+      throw new HeadraceError('CONFIGURATION', `The batch of ${lane.name} is just being tried; ask again.`, {
+        retryable: true,
+      });
     this.#apply(item, settleByHand(this.#facts(item), index, this.#context.clock.now(), parkAt), 0);
     this.#step();
     return blocking;
