@@ -28,7 +28,7 @@ import { createSageMakerRuntime } from './sagemaker-api/index.ts';
 import { openStore } from './store/store.ts';
 import { createStsApi } from './sts-api/api.ts';
 import { createIamApi } from './sts-api/iam.ts';
-import { mappingWarningChannel } from './telemetry/channels.ts';
+import { endpointWarningChannel, mappingWarningChannel } from './telemetry/channels.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
 export type { EngineOptions } from './engine-options.ts';
@@ -166,11 +166,15 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
   }
   const warn = (message: unknown): void => {
-    const { uuid, warning } = message as { uuid: string; warning: string };
-    log(`mapping ${uuid}: ${warning}`);
+    const { uuid, warning } = message as { uuid?: string; warning: string };
+    log(uuid === undefined ? warning : `mapping ${uuid}: ${warning}`);
   };
-  subscribe(mappingWarningChannel.name, warn);
-  undo.push(() => void unsubscribe(mappingWarningChannel.name, warn));
+  const warnings = [mappingWarningChannel, endpointWarningChannel];
+  const endWarnings = (): void => {
+    for (const { name } of warnings) unsubscribe(name, warn);
+  };
+  for (const { name } of warnings) subscribe(name, warn);
+  undo.push(endWarnings);
   const metrics = createMetrics({ mappings, functions });
   undo.push(() => metrics.close());
   const gateway = await createGateway({
@@ -244,7 +248,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       await functions.stop();
       await gateway.close();
       metrics.close();
-      unsubscribe(mappingWarningChannel.name, warn);
+      endWarnings();
       await Promise.all([sageMaker.close(), tables.stop()]);
       await broker?.stop();
       store.close();
