@@ -1,6 +1,6 @@
 import type { CreateEventSourceMappingRequest, UpdateEventSourceMappingRequest } from '@aws-sdk/client-lambda';
-import { compilePattern } from '@headrace/event-pattern';
 import type { MappingDefinition } from '../mappings/definition.ts';
+import { compileFilterCriteria, InvalidFilterError } from '../mappings/filter.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
 
 /** A bound CreateEventSourceMapping: timestamps are seconds, as on the wire. */
@@ -275,17 +275,13 @@ function checkDestination({ DestinationConfig }: Settings, topics: readonly stri
   }
 }
 
+/** By the same compiler that the poller uses: what is accepted here can run there. */
 function checkFilters({ FilterCriteria }: Settings): void {
-  const filters = FilterCriteria?.Filters ?? [];
-  if (filters.length > maximumFilters) {
-    throw invalidParameter(`The number of filters must be less than or equal to ${maximumFilters}.`);
-  }
-  for (const { Pattern } of filters) {
-    try {
-      compilePattern(Pattern ?? '');
-    } catch {
-      throw invalidParameter('Invalid filter pattern definition.');
-    }
+  try {
+    compileFilterCriteria(FilterCriteria, { maximumFilters });
+  } catch (error) {
+    if (error instanceof InvalidFilterError) throw new LambdaError(error.exception, error.message);
+    throw error;
   }
 }
 

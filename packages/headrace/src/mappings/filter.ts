@@ -10,7 +10,7 @@ export type { FilterRecord, RecordFilter } from './filter-record.ts';
 
 /** `FilterCriteria` as in CreateEventSourceMapping. */
 export interface FilterCriteria {
-  readonly Filters?: readonly { readonly Pattern?: string }[] | undefined;
+  readonly Filters?: readonly { readonly Pattern?: string | undefined }[] | undefined;
 }
 
 export interface FilterOptions {
