@@ -1,5 +1,4 @@
 import { HeadraceError } from '../errors.ts';
-import { Backoff } from './backoff.ts';
 import { connectToAny, parseAddress } from './bootstrap.ts';
 import { type Address, Connection, type ConnectionOptions } from './connection.ts';
 import type { ClusterConfiguration } from './contract.ts';
@@ -222,23 +221,4 @@ export class Cluster {
     }
     return error;
   }
-}
-
-/** Runs until it succeeds or the signal aborts; every failure goes to `onFailure` and is followed by a pause. */
-export async function untilDone<T>(
-  action: () => Promise<T>,
-  signal: AbortSignal,
-  onFailure: (error: unknown, attempts: number) => void,
-): Promise<T | undefined> {
-  const backoff = new Backoff();
-  while (!signal.aborted) {
-    try {
-      return await action();
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      onFailure(error, backoff.attempts + 1);
-      await backoff.wait(signal);
-    }
-  }
-  return undefined;
 }

@@ -3,7 +3,7 @@ import { type ConnectionOptions as TlsConnectOptions, connect as tlsConnect } fr
 import { HeadraceError, toHeadraceError } from '../errors.ts';
 import { authenticate } from './authentication.ts';
 import type { ClusterConfiguration } from './contract.ts';
-import { KafkaCode, kafkaCodeOf } from './protocol-errors.ts';
+import { KafkaCode } from './protocol-errors.ts';
 import { type ResponseBlock, responseMemory, sharedReceiveBuffer } from './receive-memory.ts';
 import { type ApiVersions, apiVersions } from './session-requests.ts';
 import { type KafkaRequest, WireReader, WireWriter } from './wire.ts';
@@ -129,11 +129,6 @@ export class Connection {
 
   get isClosed(): boolean {
     return this.#error !== undefined;
-  }
-
-  /** Requests that were sent and not answered. */
-  get pendingCount(): number {
-    return this.#pending.length;
   }
 
   /** Called once when the connection ends, for whatever reason. */
@@ -460,7 +455,3 @@ function tlsError(address: Address, error: NodeJS.ErrnoException): HeadraceError
     },
   );
 }
-
-/** True where the broker itself said no: another broker or another try will not say yes. */
-export const isRefusal = (error: HeadraceError): boolean =>
-  error.code === 'KAFKA_AUTHENTICATION' || error.code === 'KAFKA_TLS' || kafkaCodeOf(error) === 35;

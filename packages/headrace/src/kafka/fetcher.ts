@@ -18,7 +18,7 @@ export interface FetcherOptions {
   readonly maximumBufferedBytes: number;
   /** Default 500. */
   readonly maximumWaitMilliseconds?: number;
-  /** Of one response. Default 1 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
+  /** Of one response. Default 2 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
   readonly maximumResponseBytes?: number;
 }
 
@@ -32,6 +32,8 @@ export interface FetcherEvents {
   onTruncated(partition: PartitionReader, endOffset: number): void;
 }
 
+/** All consumers and readers of the process together, what was taken and not released included. */
+const MAXIMUM_PROCESS_BYTES = 512 << 20;
 /** A partition with nothing buffered may always fetch this much, so that full buffers of others never stop it. */
 const LEAST_BYTES = 64 << 10;
 const PARTITION_RETRY_MILLISECONDS = 100;
@@ -128,7 +130,10 @@ export class Fetcher implements PartitionOwner {
     const now = performance.now();
     let buffered = this.#inFlightBytes;
     for (const partition of this.#partitions) buffered += partition.bufferedBytes;
-    const room = this.#options.maximumBufferedBytes - buffered;
+    const room = Math.min(
+      this.#options.maximumBufferedBytes - buffered,
+      MAXIMUM_PROCESS_BYTES - responseMemory.usedBytes - this.#inFlightBytes,
+    );
 
     const ready = new Map<number, PartitionReader[]>();
     let isLeaderMissing = false;
@@ -186,7 +191,7 @@ export class Fetcher implements PartitionOwner {
     const lane = first.isBusy ? second : first;
     lane.isBusy = true;
     const { maximumPartitionBytes } = this.#options;
-    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 1 << 20, Math.max(room, LEAST_BYTES));
+    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 2 << 20, Math.max(room, LEAST_BYTES));
     const entries: FetchPartition[] = chosen.map((partition) => ({
       topic: partition.topic,
       partition: partition.partition,

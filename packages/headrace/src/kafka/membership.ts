@@ -44,7 +44,7 @@ export interface Membership {
   suspect(): void;
   /** Runs until `stop`; never rejects. */
   run(): Promise<MembershipEnd>;
-  /** Revokes everything, leaves the group and ends. `revokes` is awaited first. */
+  /** Leaves the group and ends. Its partitions were given up before. */
   stop(): Promise<void>;
 }
 

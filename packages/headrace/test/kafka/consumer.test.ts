@@ -28,7 +28,7 @@ for (const [server, skip, start, groupProtocol] of cases) {
     const consume = (topic: string, groupId: string, options: object = {}): Recorder =>
       new Recorder(
         { bootstrapServers: [kafka.bootstrapServers] },
-        { topics: [topic], groupId, ...options },
+        { topics: [topic], groupId, sessionTimeoutMilliseconds: 6_000, ...options },
         {
           groupProtocol,
         },
