@@ -19,10 +19,10 @@ import { Kafka, logLevel } from 'kafkajs';
 import { startApi, zipOf } from './api-world.ts';
 
 const skip = needs('python');
-const handler = `export const handler = async (event) => {
+const handler = (collector: string): string => `export const handler = async (event) => {
   const records = Object.values(event.records ?? {}).flat();
   const keys = records.map(({ partition, offset }) => partition + ':' + offset);
-  await fetch(process.env.COLLECTOR, { method: 'POST', body: JSON.stringify(keys) });
+  await fetch('${collector}', { method: 'POST', body: JSON.stringify(keys) });
   return event;
 };
 `;
@@ -51,7 +51,8 @@ before(async () => {
     response.end();
   }).listen(0, '127.0.0.1');
   await once(collector, 'listening');
-  writeFileSync(join(folder, 'function.zip'), await zipOf({ 'index.mjs': handler }));
+  const { port } = collector.address() as AddressInfo;
+  writeFileSync(join(folder, 'function.zip'), await zipOf({ 'index.mjs': handler(`http://127.0.0.1:${port}`) }));
   writeFileSync(join(folder, 'keys'), '[me]\naws_access_key_id = AKIAME\naws_secret_access_key = s3cr3t/with+signs=\n');
   const launcher = join(repositoryRoot, 'packages', 'headrace', 'bin', 'headrace.js');
   const flags = ['--port', '0', '--data-dir', join(folder, 'data'), '--credentials', join(folder, 'keys'), '--json'];
@@ -100,32 +101,28 @@ async function aws(line: string): Promise<Record<string, unknown>> {
   return stdout.trim() === '' ? {} : JSON.parse(stdout);
 }
 
-test('the AWS CLI deploys, maps and limits a function, which then gets every record', { skip }, async () => {
+/** The shell blocks of the guide, as they stand. */
+function guide(): string {
+  const text = readFileSync(join(repositoryRoot, 'docs', 'lambda-api.md'), 'utf8');
+  return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block).join('\n');
+}
+
+test('the guide, pasted into a shell, deploys, maps and limits a function, which gets every record', {
+  skip,
+}, async () => {
   const admin = kafka.admin();
   await admin.connect();
   await admin.createTopics({ topics: [{ topic: 'my-log-topic', numPartitions: 4 }] });
   await admin.disconnect();
-  const { port } = collector.address() as AddressInfo;
-  await aws(
-    `aws lambda create-function --function-name my-kafka-lambda --runtime nodejs22.x --handler index.handler --role arn:aws:iam::123456789012:role/lambda --zip-file fileb://function.zip --environment Variables={COLLECTOR=http://127.0.0.1:${port}}`,
-  );
-  await aws('aws lambda wait function-active-v2 --function-name my-kafka-lambda');
-  const mapping = await aws(
-    'aws lambda create-event-source-mapping --function-name my-kafka-lambda --event-source-arn arn:aws:kafka:us-east-1:123456789012:cluster/demo/a93759a9-c9d0-4952-984c-492c6bfa2be8-13 --batch-size 100 --starting-position LATEST --topics my-log-topic',
-  );
-  assert.equal(mapping['State'], 'Creating');
-  const isEnabled = async (): Promise<boolean> =>
-    (await aws(`aws lambda get-event-source-mapping --uuid ${mapping['UUID']}`))['State'] === 'Enabled';
-  await eventually(isEnabled, { timeoutMs: 60_000 });
-  const updated = await aws(`aws lambda update-event-source-mapping --uuid ${mapping['UUID']} --batch-size 500`);
-  assert.equal(updated['BatchSize'], 500);
-  await eventually(isEnabled, { timeoutMs: 60_000 });
-  await aws('aws lambda put-function-concurrency --function-name my-kafka-lambda --reserved-concurrent-executions 50');
-  const configured = await aws(
-    'aws lambda update-function-configuration --function-name my-kafka-lambda --timeout 30 --memory-size 1024',
-  );
-  assert.deepEqual([configured['Timeout'], configured['MemorySize']], [30, 1024]);
-  await aws('aws lambda wait function-updated-v2 --function-name my-kafka-lambda');
+  const script = guide();
+  assert.match(script, /create-event-source-mapping/);
+  await runCommand('sh', ['-eu', '-c', script], { cwd: folder, env: environment(), timeout: 120_000 });
+  const { EventSourceMappings } = await aws('aws lambda list-event-source-mappings --function-name my-kafka-lambda');
+  const [mapping] = EventSourceMappings as [Record<string, unknown>];
+  assert.equal(mapping['BatchSize'], 500);
+  const { Configuration, Concurrency } = await aws('aws lambda get-function --function-name my-kafka-lambda');
+  const { Timeout, MemorySize } = Configuration as Record<string, unknown>;
+  assert.deepEqual([Timeout, MemorySize, Concurrency], [30, 1024, { ReservedConcurrentExecutions: 50 }]);
 
   const producer = kafka.producer();
   await producer.connect();

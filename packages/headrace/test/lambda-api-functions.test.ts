@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
   CreateAliasCommand,
@@ -13,10 +15,11 @@ import {
   PutFunctionConcurrencyCommand,
   paginateListFunctions,
   UpdateFunctionCodeCommand,
-  UpdateFunctionConfigurationCommand,
   waitUntilFunctionActiveV2,
   waitUntilFunctionUpdatedV2,
 } from '@aws-sdk/client-lambda';
+import { repositoryRoot } from '@headrace/testing';
+import { renderOperationsPage } from '../../../scripts/operations-page.ts';
 import { type ApiWorld, accountId, call, region, role, startApi, zipOf } from './api-world.ts';
 
 let world: ApiWorld;
@@ -102,23 +105,33 @@ test('a new function answers Pending with every default, then is Active with ano
 });
 
 test('an update shows InProgress, refuses a second one meanwhile, and replaces only the members that it names', async () => {
-  await create('updated', { Environment: { Variables: { GREETING: 'hello' } }, Timeout: 10 });
-  const first = await client.send(
-    new UpdateFunctionConfigurationCommand({ FunctionName: 'updated', MemorySize: 1024 }),
-  );
-  assert.equal(first.LastUpdateStatus, 'InProgress');
-  assert.equal(first.State, 'Active');
-  await assert.rejects(client.send(new UpdateFunctionConfigurationCommand({ FunctionName: 'updated', Timeout: 5 })), {
-    name: 'ResourceConflictException',
-    message: `The operation cannot be performed at this time. An update is in progress for resource: arn:aws:lambda:${region}:${accountId}:function:updated`,
-  });
-  await waitUntilFunctionUpdatedV2({ client, maxWaitTime: 5 }, { FunctionName: 'updated' });
-  const { Configuration } = await client.send(new GetFunctionCommand({ FunctionName: 'updated' }));
+  let now = Date.now();
+  await using still = await startApi({ lambda: { now: () => now } });
+  const path = '/2015-03-31/functions';
+  const request = { FunctionName: 'updated', Role: role, Runtime: 'nodejs22.x', Handler: 'index.handler' };
+  const Environment = { Variables: { GREETING: 'hello' } };
+  const Code = { ZipFile: zip.toString('base64') };
+  await call(still.endpoint, 'POST', path, { ...request, Code, Environment, Timeout: 10 });
+  now += 1_000;
+  const first = await call(still.endpoint, 'PUT', `${path}/updated/configuration`, { MemorySize: 1024 });
+  assert.deepEqual([first.body['State'], first.body['LastUpdateStatus']], ['Active', 'InProgress']);
+  const second = await call(still.endpoint, 'PUT', `${path}/updated/configuration`, { Timeout: 5 });
   assert.deepEqual(
-    [Configuration!.MemorySize, Configuration!.Timeout, Configuration!.Environment],
-    [1024, 10, { Variables: { GREETING: 'hello' } }],
+    [second.status, second.type, second.body['message']],
+    [
+      409,
+      'ResourceConflictException',
+      `The operation cannot be performed at this time. An update is in progress for resource: arn:aws:lambda:${region}:${accountId}:function:updated`,
+    ],
   );
-  assert.deepEqual(world.engine.refreshed.includes('updated'), true);
+  now += 1_000;
+  const { body } = await call(still.endpoint, 'GET', `${path}/updated/configuration`);
+  assert.deepEqual(
+    [body['LastUpdateStatus'], body['MemorySize'], body['Timeout'], body['Environment']],
+    ['Successful', 1024, 10, Environment],
+  );
+  assert.notEqual(body['RevisionId'], first.body['RevisionId']);
+  assert.deepEqual(still.engine.refreshed, ['updated']);
 });
 
 test('an invocation hands over the very bytes, and gives back version, log and request id', async () => {
@@ -340,3 +353,8 @@ for (const [what, method, path, body, status, type, expected] of refusals) {
     assert.match(answer.headers.get('x-amzn-requestid')!, /^[0-9a-f-]{36}$/);
   });
 }
+
+test('docs/lambda-api.md lists the operations that are offered, and those that are not', () => {
+  const page = readFileSync(join(repositoryRoot, 'docs', 'lambda-api.md'), 'utf8');
+  assert.equal(page, renderOperationsPage(), 'run: node scripts/run.js scripts/operations-page.ts');
+});

@@ -158,7 +158,8 @@ export async function settled(context: Context, name: string, qualifier = '$LATE
   const version = context.documents.versions.get(versionId(name, number));
   if (version === undefined) return;
   const remaining = version.settlesAt - context.now();
-  if (remaining > 0) await delay(Math.min(remaining, context.settleMilliseconds));
+  // A timer may be a millisecond early by the wall clock.
+  if (remaining > 0) await delay(Math.min(remaining, context.settleMilliseconds) + 1);
 }
 
 export const updateFunctionCode = operation<UpdateFunctionCodeRequest>(async (call, input) => {
