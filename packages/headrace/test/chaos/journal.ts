@@ -19,7 +19,7 @@ export interface JournalEntry {
   readonly ranges: readonly OffsetRange[];
 }
 
-/** Reads what the journaling function wrote. A last line that is not whole yet is left out; any other throws. */
+/** What the journaling function wrote; nothing when it did not run yet. See {@link parseJournal}. */
 export function readJournal(file: string): JournalEntry[] {
   let text: string;
   try {
@@ -27,6 +27,11 @@ export function readJournal(file: string): JournalEntry[] {
   } catch {
     return [];
   }
+  return parseJournal(text);
+}
+
+/** A last line that is not whole yet is left out; any other that is none throws. */
+export function parseJournal(text: string): JournalEntry[] {
   return text
     .slice(0, text.lastIndexOf('\n') + 1)
     .split('\n')

@@ -1,0 +1,50 @@
+import { SeededRandom } from '@headrace/testing';
+import { boundAfterDeath } from './check.ts';
+import { Load } from './load.ts';
+import { entriesOf, judge, pass, progress, type Scenario } from './scenario.ts';
+
+const PARTITIONS = 6;
+/** Commits are held back for 100 ms at most; the rest is the way to a broker that shares the processor with all this. */
+const COMMIT_WINDOW_MILLISECONDS = 100 + 150;
+
+export const killEngine: Scenario = {
+  name: 'kill-engine',
+  description: 'SIGKILL of the engine at random moments under load, started again at once',
+  async run(world, form) {
+    const kills = form === 'long' ? 50 : 4;
+    const topic = 'killed';
+    const journal = world.journal(topic);
+    const random = new SeededRandom(7);
+    await world.createTopic(topic, PARTITIONS);
+    const engine = world.engine(topic);
+    await engine.start();
+    await engine.deploy({ topic, group: topic, journal, latency: 5, batchSize: 50 });
+    const load = new Load({
+      bootstrapServers: world.kafka.bootstrapServers,
+      topic,
+      partitions: PARTITIONS,
+      recordsPerSecond: 2000,
+    });
+    await progress(journal, 0);
+    let bound = 0;
+    let slowest = 0;
+    for (let kill = 0; kill < kills; kill++) {
+      await pass(random.integer(0, 600));
+      const { processId } = engine;
+      const diedAt = Date.now();
+      await engine.signal('SIGKILL');
+      const readyAt = await engine.start();
+      bound += boundAfterDeath(entriesOf(journal), processId, diedAt, COMMIT_WINDOW_MILLISECONDS);
+      await progress(journal, readyAt, engine.processId);
+      slowest = Math.max(slowest, entriesOf(journal).find(({ life }) => life === engine.processId)!.at - readyAt);
+    }
+    const verdict = await judge(journal, await load.stop());
+    return {
+      ...verdict,
+      scenario: this.name,
+      protocol: world.protocol,
+      bound,
+      done: `${kills} kills, first record at most ${slowest} ms after the engine was ready`,
+    };
+  },
+};

@@ -1,0 +1,67 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '@headrace/testing';
+import { checkJournal, type TopicEnds, type Verdict } from './check.ts';
+import { type JournalEntry, readJournal } from './journal.ts';
+import type { World } from './world.ts';
+
+/** What came of a scenario. */
+export interface Report extends Verdict {
+  readonly scenario: string;
+  readonly protocol: string;
+  /** The most duplicates that are in order. */
+  readonly bound: number;
+  /** What was done, in words. */
+  readonly done: string;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly description: string;
+  run(world: World, form: 'short' | 'long'): Promise<Report>;
+}
+
+/** Waits until all that is in the topic was worked on and nothing is left at work, then judges. */
+export async function judge(journal: string, ends: TopicEnds, timeoutMs = 120_000): Promise<Verdict> {
+  let verdict: Verdict | undefined;
+  try {
+    await eventually(
+      () => {
+        verdict = checkJournal(readJournal(journal), ends);
+        return verdict.lost === 0;
+      },
+      { timeoutMs, everyMs: 250 },
+    );
+  } catch {
+    // What is missing now is lost; the verdict says how much.
+  }
+  return verdict!;
+}
+
+export const entriesOf = (journal: string): JournalEntry[] => readJournal(journal);
+
+/** Resolves when a batch ended that began after `since`, in the given engine if one is named. */
+export async function progress(journal: string, since: number, life?: number, timeoutMs = 60_000): Promise<void> {
+  await eventually(
+    () => readJournal(journal).some((entry) => entry.at > since && (life === undefined || entry.life === life)),
+    { timeoutMs, everyMs: 50, what: 'a batch in the journal' },
+  );
+}
+
+/** A part of what a scenario does, not a wait for anything: time passes. */
+export const pass = (milliseconds: number): Promise<void> => delay(milliseconds);
+
+export function print(report: Report): string {
+  const { scenario, protocol, done, records, lost, outOfOrder, duplicates, bound, longestStall, faults } = report;
+  const line = `${scenario} (${protocol}): ${done}; records ${records}, lost ${lost}, out of order ${outOfOrder}, duplicates ${duplicates} (bound ${bound}), longest stall ${longestStall} ms`;
+  return [line, ...faults.map((fault) => `  ${fault}`)].join('\n');
+}
+
+/** Why a report is none to be content with; empty when it is. */
+export function failures({ records, lost, outOfOrder, duplicates, bound }: Report): string[] {
+  const list: string[] = [];
+  if (records === 0) list.push('there were no records');
+  if (lost > 0) list.push(`${lost} records lost`);
+  if (outOfOrder > 0) list.push(`${outOfOrder} records out of order`);
+  if (duplicates > bound) list.push(`${duplicates} duplicates, ${bound} at most are in order`);
+  return list;
+}
