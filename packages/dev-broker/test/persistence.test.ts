@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -200,4 +200,29 @@ test('a folder is used by one broker at a time', async (context) => {
   );
   assert.match(output, /is in use by process \d+/);
   await assert.rejects(startBroker({ dataDir }), /is in use by process/);
+});
+
+test('a full disk refuses records and leaves everything as it was', {
+  skip: process.platform === 'linux' ? false : 'needs /dev/full',
+}, async (context) => {
+  const dataDir = folderOf(context);
+  {
+    await using broker = await startBroker({ dataDir, topics });
+    using client = await connect(broker);
+    await produceTo(client, 'orders', batchOf(['a']));
+  }
+  const [log] = readdirSync(join(dataDir, 'logs'));
+  const [file] = readdirSync(join(dataDir, 'logs', log!));
+  const path = join(dataDir, 'logs', log!, file!);
+  await using broker = await startBroker({ dataDir });
+  using client = await connect(broker);
+  // Every write to /dev/full fails as on a full disk.
+  renameSync(path, `${path}.away`);
+  symlinkSync('/dev/full', path);
+  assert.equal((await produceTo(client, 'orders', batchOf(['b']))).errorCode, 56);
+  assert.equal(broker.control.topic('orders')![0]!.endOffset, 1);
+  assert.deepEqual(
+    readValues((await fetchFrom(client, 'orders', 0)).records).map(({ value }) => value),
+    ['a'],
+  );
 });

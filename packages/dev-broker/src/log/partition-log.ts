@@ -1,4 +1,5 @@
 import { BATCH_OVERHEAD_BYTES, BatchView, controlType } from '@headrace/kafka-records';
+import { RequestError } from '../protocol/errors.ts';
 import { ProducerStates } from './producer-state.ts';
 import { Segment } from './segment.ts';
 
@@ -52,6 +53,7 @@ export class PartitionLog {
    * the copy, since the checksum does not cover them.
    *
    * @returns the batch's first offset
+   * @throws RequestError KAFKA_STORAGE_ERROR when it cannot be stored; the log is as before then
    */
   append(batch: Buffer, leaderEpoch: number, now: number): number {
     const view = this.#view.at(batch, 0);
@@ -61,10 +63,18 @@ export class PartitionLog {
     view.at(stored, 0);
     view.baseOffset = baseOffset;
     view.leaderEpoch = leaderEpoch;
+    try {
+      this.store?.append(stored);
+    } catch (cause) {
+      // Nobody has seen it yet: what cannot be kept was never there.
+      const segment = this.segments.at(-1)!;
+      segment.truncate(segment.batchCount - 1);
+      this.size -= stored.length;
+      throw new RequestError('KAFKA_STORAGE_ERROR', cause instanceof Error ? cause.message : String(cause));
+    }
     this.#noteEpoch(leaderEpoch, baseOffset);
     this.#noteProducer(view, now);
     this.endOffset = lastOffset + 1;
-    this.store?.append(stored);
     this.notify(batch.length);
     return baseOffset;
   }

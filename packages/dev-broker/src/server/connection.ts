@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Node } from '../cluster/cluster.ts';
 import { ProtocolError, Reader } from '../protocol/reader.ts';
 import { Writer } from '../protocol/writer.ts';
-import { FrameReader } from './frames.ts';
+import { FrameReader, recycle } from './frames.ts';
 
 /** Requests that may wait behind the one being answered before reading from the socket stops. */
 const MAXIMUM_QUEUED = 32;
@@ -124,15 +124,16 @@ export class Connection {
         return;
       }
       if (answer instanceof Promise) {
-        answer.then(
-          (value) => {
+        answer
+          .then((value) => {
+            recycle(frame);
             this.#answer(value);
             this.#next();
-          },
-          (error: unknown) => this.#fail(error),
-        );
+          })
+          .catch((error: unknown) => this.#fail(error));
         return;
       }
+      recycle(frame);
       this.#answer(answer);
     }
   }

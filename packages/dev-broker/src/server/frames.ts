@@ -1,6 +1,28 @@
 const LENGTH_BYTES = 4;
 const SMALLEST_CAPACITY = 64 << 10;
 
+/** Buffers of frames that were answered, for the next ones: large frames would otherwise keep the collector busy. */
+const POOLED_BUFFERS = 8;
+const LARGEST_POOLED_BYTES = 2 << 20;
+const pool: Buffer[] = [];
+
+/**
+ * Gives a frame's memory back. Nothing may hold on to its bytes: what a handler keeps beyond its answer it must copy.
+ * Frames that are views of a received chunk are left alone.
+ */
+export function recycle(frame: Buffer): void {
+  const owner = owners.get(frame);
+  if (owner && pool.length < POOLED_BUFFERS) pool.push(owner);
+}
+
+/** The buffers that frames lie in, of those that come from `take`. */
+const owners = new WeakMap<Buffer, Buffer>();
+
+function take(size: number): Buffer {
+  const index = pool.findIndex((buffer) => buffer.length >= size);
+  return index < 0 ? Buffer.allocUnsafeSlow(size) : pool.splice(index, 1)[0]!;
+}
+
 /** A length that no request may have: the connection is closed. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
@@ -14,7 +36,7 @@ export class FrameReader {
   /** Largest length accepted now; smaller before authentication. */
   maximumBytes: number;
   /** The beginning of a frame whose end has not come yet, length included. */
-  #partial = Buffer.alloc(0);
+  #partial: Buffer = Buffer.alloc(0);
   #filled = 0;
 
   readonly #usualBytes: number;
@@ -65,7 +87,7 @@ export class FrameReader {
     const size = Math.min(whole - this.#filled, chunk.length - position);
     const needed = this.#filled + size;
     if (needed > this.#partial.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(whole, Math.max(needed * 4, SMALLEST_CAPACITY))));
+      const grown = take(Math.max(needed, Math.min(whole, Math.max(needed * 4, SMALLEST_CAPACITY))));
       this.#partial.copy(grown, 0, 0, this.#filled);
       this.#partial = grown;
     }
@@ -73,6 +95,7 @@ export class FrameReader {
     this.#filled = needed;
     if (needed >= LENGTH_BYTES && needed === this.#wholeSize(this.#partial, 0)) {
       const frame = this.#partial.subarray(LENGTH_BYTES, needed);
+      if (this.#partial.length <= LARGEST_POOLED_BYTES) owners.set(frame, this.#partial);
       this.#partial = Buffer.alloc(0);
       this.#filled = 0;
       onFrame(frame);

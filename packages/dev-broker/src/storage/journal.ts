@@ -46,8 +46,14 @@ export class Journal<Event> {
 
   write(event: Event): void {
     const bytes = encode(event);
-    writeWhole(this.#descriptor, bytes);
-    if (this.#isFlushed) fdatasyncSync(this.#descriptor);
+    try {
+      writeWhole(this.#descriptor, bytes);
+      if (this.#isFlushed) fdatasyncSync(this.#descriptor);
+    } catch (error) {
+      // What comes after a torn line would be lost with it.
+      ftruncateSync(this.#descriptor, this.#size);
+      throw error;
+    }
     this.#size += bytes.length;
     if (this.#size > this.#limit) this.compact();
   }

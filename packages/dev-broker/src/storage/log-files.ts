@@ -1,6 +1,7 @@
 import {
   closeSync,
   fdatasyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -68,8 +69,14 @@ export class LogFiles implements LogStore {
     let file = this.#files.at(-1);
     if (!file || file.size >= FILE_BYTES) file = this.#begin(new BatchView(batch).baseOffset);
     if (this.#descriptor < 0) this.#descriptor = openSync(file.path, 'a');
-    writeWhole(this.#descriptor, batch);
-    if (this.#isFlushed) fdatasyncSync(this.#descriptor);
+    try {
+      writeWhole(this.#descriptor, batch);
+      if (this.#isFlushed) fdatasyncSync(this.#descriptor);
+    } catch (error) {
+      // A part of it may be there, and what comes after a torn batch would be lost with it.
+      ftruncateSync(this.#descriptor, file.size);
+      throw error;
+    }
     file.size += batch.length;
   }
 

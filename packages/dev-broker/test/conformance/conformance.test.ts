@@ -52,7 +52,7 @@ describe('the same promises hold on', { concurrency: 2 }, () => {
     console.log(`${list.length} APIs reached: ${list.join(', ')}`);
   });
 
-  const javaTool: Target['javaTool'] = (className, args) => kafka!.javaTool(className, args);
+  const javaTool: Target['javaTool'] = (className, args) => kafka!.javaTool(className, args, { timeoutMs: 200_000 });
   const targets: [string, () => Target, string | false][] = [
     [
       'the dev broker',
@@ -64,7 +64,7 @@ describe('the same promises hold on', { concurrency: 2 }, () => {
   for (const [title, target, skip] of targets) {
     describe(title, { skip }, () => {
       for (const { name: promise, run, needs: needed = [] } of cases) {
-        test(promise, { skip: needs(...needed), timeout: 60_000 }, () => run(target()));
+        test(promise, { skip: needs(...needed), timeout: 240_000 }, () => run(target()));
       }
     });
   }
