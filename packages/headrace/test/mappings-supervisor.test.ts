@@ -340,6 +340,22 @@ describe('stop', () => {
     assert.equal(engine.store.get(UUID)!.status.state, 'Enabled');
   });
 
+  test('asked for twice, or during a delete, it waits for the one drain that goes on', async () => {
+    const engine = new SimulatedEngine();
+    engine.latency = 2000;
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(2));
+    await engine.run(1000);
+    engine.supervisor.delete(UUID);
+    const ended: string[] = [];
+    for (const name of ['first', 'second']) void engine.supervisor.stop().then(() => ended.push(name));
+    await engine.run(900);
+    assert.deepEqual(ended, []);
+    await engine.run(2000);
+    assert.deepEqual(ended, ['first', 'second']);
+    assert.equal(engine.committed(), 2);
+  });
+
   test('hands back what does not end within the drain time', async () => {
     const engine = new SimulatedEngine();
     engine.latency = 600_000;

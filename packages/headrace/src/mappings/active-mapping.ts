@@ -50,6 +50,7 @@ export class ActiveMapping {
   #poller: Poller | undefined;
   #timer: unknown;
   #closing = false;
+  #closed: Promise<void> | undefined;
   #settled!: () => void;
   /** Resolves when partitions were assigned, or when it is known that something is wrong. */
   readonly settled: Promise<void>;
@@ -92,8 +93,16 @@ export class ActiveMapping {
     if (this.#poller !== undefined) this.#poller.reconfigure(this.#compile(this.#poller.options.bootstrapServers));
   }
 
-  /** Finishes or hands back what is in flight within the limit, commits, leaves the group. */
-  async close(drainMilliseconds: number): Promise<void> {
+  /**
+   * Finishes or hands back what is in flight within the limit, commits, leaves the group. Asked for again while it goes
+   * on (a stop during a delete), it is the same end.
+   */
+  close(drainMilliseconds: number): Promise<void> {
+    this.#closed ??= this.#close(drainMilliseconds);
+    return this.#closed;
+  }
+
+  async #close(drainMilliseconds: number): Promise<void> {
     this.#closing = true;
     this.#context.clock.clearTimeout(this.#timer);
     this.#settled();
