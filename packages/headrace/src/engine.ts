@@ -218,6 +218,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       : `development broker at ${bootstrapServers.join(',')}: every MSK ARN stands for it`,
   );
   await tablesStarted;
+  lambda.collectCode();
   mappings.start();
   asynchronous.start();
 

@@ -12,11 +12,9 @@ import { exampleFolder } from './example-folder.ts';
 import { type DemoInput, openDemoInput } from './input.ts';
 import { Observer } from './observer.ts';
 import { ProducedTimes } from './produced-times.ts';
-import { produce } from './producer.ts';
 import { requirePython } from './python-check.ts';
 import { type DemoSummary, printSummary, summarise } from './summary.ts';
 import { scanScores } from './table.ts';
-import { createTopic, removeTopicAndGroup } from './topic.ts';
 import { createView } from './view.ts';
 import { receiveWebhooks } from './webhook.ts';
 
@@ -81,6 +79,7 @@ async function withParts(
   const topic = options.bootstrapServers === undefined ? 'app-logs' : name;
   if (options.bootstrapServers !== undefined) {
     const servers = options.bootstrapServers;
+    const { createTopic, removeTopicAndGroup } = await import('./topic.ts');
     await createTopic(servers, topic, partitions);
     cleanups.push(() => removeTopicAndGroup(servers, topic, name));
   }
@@ -91,7 +90,9 @@ async function withParts(
     log: () => {},
   });
   cleanups.push(async () => void (await engine.stop()));
-  if (options.bootstrapServers === undefined) await createTopic(engine.bootstrapServers, topic, partitions);
+  engine.ensureTopic(topic, partitions);
+  // The Kafka client takes half a second to load; the table's process starts meanwhile.
+  const { produce } = await import('./producer.ts');
   await engine.ensureStreamingEndpoint(endpointName);
 
   let alerts = 0;
