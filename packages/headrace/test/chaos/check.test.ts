@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { boundAfterDeath, checkJournal } from './check.ts';
+import { commitsBack } from './commits.ts';
 import { type JournalEntry, parseJournal } from './journal.ts';
 
 const ends = new Map([
@@ -88,4 +89,16 @@ test('a line that is cut off at the end is left out, one that makes no sense is 
   assert.equal(entriesOf(`${sound}B 16`).length, 8);
   assert.throws(() => entriesOf(`${sound}nonsense\n`), /not a line of a journal: nonsense/);
   assert.throws(() => checkJournal(entriesOf('E 1 7 1.1\n'), ends), /ended and never began/);
+});
+
+test('commits that go back are counted, by partition', () => {
+  assert.equal(
+    commitsBack(
+      new Map([
+        ['t-0', [1, 5, 5, 9]],
+        ['t-1', [2, 1, 3, 2]],
+      ]),
+    ),
+    2,
+  );
 });

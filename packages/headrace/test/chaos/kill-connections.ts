@@ -26,12 +26,11 @@ export const killConnections: Scenario = {
     // Those that are open already would live on.
     world.proxy.cutAll();
     await pass(seconds * 1000);
-    const verdict = await judge(journal, await load.stop());
+    const verdict = await judge(world, topic, await load.stop());
     world.proxy.behaviour.cutAfterMs = undefined;
     return {
       ...verdict,
       scenario: this.name,
-      protocol: world.protocol,
       // A member without a connection is still one.
       bound: 0,
       done: `${world.proxy.cut - before} connections cut in ${seconds} s`,

@@ -38,11 +38,10 @@ export const killEngine: Scenario = {
       await progress(journal, readyAt, engine.processId);
       slowest = Math.max(slowest, entriesOf(journal).find(({ life }) => life === engine.processId)!.at - readyAt);
     }
-    const verdict = await judge(journal, await load.stop());
+    const verdict = await judge(world, topic, await load.stop());
     return {
       ...verdict,
       scenario: this.name,
-      protocol: world.protocol,
       bound,
       done: `${kills} kills, first record at most ${slowest} ms after the engine was ready`,
     };

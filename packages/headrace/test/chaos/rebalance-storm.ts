@@ -41,11 +41,10 @@ export const rebalanceStorm: Scenario = {
       await pass(1000);
     }
     await Promise.all(changes);
-    const verdict = await judge(journal, await load.stop());
+    const verdict = await judge(world, topic, await load.stop());
     return {
       ...verdict,
       scenario: this.name,
-      protocol: world.protocol,
       // Invocations end well within the rebalance timeout.
       bound: 0,
       done: `${changes.length} joins and leaves in ${seconds} s`,

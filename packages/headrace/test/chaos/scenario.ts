@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '@headrace/testing';
 import { checkJournal, type TopicEnds, type Verdict } from './check.ts';
+import { acceptedCommits, commitsBack } from './commits.ts';
 import { type JournalEntry, readJournal } from './journal.ts';
 import type { World } from './world.ts';
 
@@ -10,6 +11,9 @@ export interface Report extends Verdict {
   readonly protocol: string;
   /** The most duplicates that are in order. */
   readonly bound: number;
+  /** Commits that the broker accepted, and how many of them went back behind the one before: must be 0. */
+  readonly commits: number;
+  readonly commitsBack: number;
   /** What was done, in words. */
   readonly done: string;
 }
@@ -20,8 +24,17 @@ export interface Scenario {
   run(world: World, form: 'short' | 'long'): Promise<Report>;
 }
 
-/** Waits until all that is in the topic was worked on and nothing is left at work, then judges. */
-export async function judge(journal: string, ends: TopicEnds, timeoutMs = 120_000): Promise<Verdict> {
+/**
+ * Waits until all that is in the topic was worked on, then judges the journal and the group's commits. Topic, group and
+ * journal of a scenario have one name.
+ */
+export async function judge(
+  world: World,
+  name: string,
+  ends: TopicEnds,
+  timeoutMs = 120_000,
+): Promise<Verdict & Pick<Report, 'protocol' | 'commits' | 'commitsBack'>> {
+  const journal = world.journal(name);
   let verdict: Verdict | undefined;
   try {
     await eventually(
@@ -34,16 +47,18 @@ export async function judge(journal: string, ends: TopicEnds, timeoutMs = 120_00
   } catch {
     // What is missing now is lost; the verdict says how much.
   }
-  return verdict!;
+  const accepted = await acceptedCommits(world.kafka.bootstrapServers, name);
+  const commits = [...accepted.values()].reduce((sum, { length }) => sum + length, 0);
+  return { ...verdict!, protocol: world.protocol, commits, commitsBack: commitsBack(accepted) };
 }
 
 export const entriesOf = (journal: string): JournalEntry[] => readJournal(journal);
 
-/** Resolves when a batch ended that began after `since`, in the given engine if one is named. */
+/** Resolves when something was written after `since`, by functions of the given engine if one is named. */
 export async function progress(journal: string, since: number, life?: number, timeoutMs = 60_000): Promise<void> {
   await eventually(
     () => readJournal(journal).some((entry) => entry.at > since && (life === undefined || entry.life === life)),
-    { timeoutMs, everyMs: 50, what: 'a batch in the journal' },
+    { timeoutMs, everyMs: 100, what: 'a batch in the journal' },
   );
 }
 
@@ -51,17 +66,28 @@ export async function progress(journal: string, since: number, life?: number, ti
 export const pass = (milliseconds: number): Promise<void> => delay(milliseconds);
 
 export function print(report: Report): string {
-  const { scenario, protocol, done, records, lost, outOfOrder, duplicates, bound, longestStall, faults } = report;
-  const line = `${scenario} (${protocol}): ${done}; records ${records}, lost ${lost}, out of order ${outOfOrder}, duplicates ${duplicates} (bound ${bound}), longest stall ${longestStall} ms`;
+  const { scenario, protocol, done, records, lost, outOfOrder, duplicates, bound, faults } = report;
+  const { commits, commitsBack: back, longestStall } = report;
+  const line = `${scenario} (${protocol}): ${done}; records ${records}, lost ${lost}, out of order ${outOfOrder}, duplicates ${duplicates} (bound ${bound}), commits ${commits}, of them back ${back}, longest stall ${longestStall} ms`;
   return [line, ...faults.map((fault) => `  ${fault}`)].join('\n');
 }
 
 /** Why a report is none to be content with; empty when it is. */
-export function failures({ records, lost, outOfOrder, duplicates, bound }: Report): string[] {
+export function failures({
+  records,
+  lost,
+  outOfOrder,
+  duplicates,
+  bound,
+  commits,
+  commitsBack: back,
+}: Report): string[] {
   const list: string[] = [];
   if (records === 0) list.push('there were no records');
   if (lost > 0) list.push(`${lost} records lost`);
   if (outOfOrder > 0) list.push(`${outOfOrder} records out of order`);
   if (duplicates > bound) list.push(`${duplicates} duplicates, ${bound} at most are in order`);
+  if (commits === 0) list.push('nothing was committed');
+  if (back > 0) list.push(`${back} commits went back`);
   return list;
 }

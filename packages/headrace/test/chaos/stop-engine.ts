@@ -67,11 +67,10 @@ export const stopEngine: Scenario = {
       );
       bound += PARTITIONS * BATCH_SIZE;
     }
-    const verdict = await judge(journal, await load.stop());
+    const verdict = await judge(world, topic, await load.stop());
     return {
       ...verdict,
       scenario: this.name,
-      protocol: world.protocol,
       bound,
       done: `${stops} stops of more than ${session} ms`,
     };
