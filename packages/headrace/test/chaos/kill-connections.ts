@@ -7,7 +7,7 @@ export const killConnections: Scenario = {
   name: 'kill-connections',
   description: 'every connection of the engine to the broker lives for 0.5 to 1.5 s',
   async run(world, form) {
-    const seconds = form === 'long' ? 60 : 6;
+    const seconds = form === 'long' ? 60 : 5;
     const topic = 'connections';
     const journal = world.journal(topic);
     await world.createTopic(topic, PARTITIONS);

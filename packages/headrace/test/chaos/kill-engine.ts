@@ -11,7 +11,7 @@ export const killEngine: Scenario = {
   name: 'kill-engine',
   description: 'SIGKILL of the engine at random moments under load, started again at once',
   async run(world, form) {
-    const kills = form === 'long' ? 50 : 4;
+    const kills = form === 'long' ? 50 : 3;
     const topic = 'killed';
     const journal = world.journal(topic);
     const random = new SeededRandom(7);

@@ -8,7 +8,7 @@ export const rebalanceStorm: Scenario = {
   name: 'rebalance-storm',
   description: 'a member joins or leaves every second',
   async run(world, form) {
-    const seconds = form === 'long' ? 60 : 8;
+    const seconds = form === 'long' ? 60 : 6;
     const topic = 'storm';
     const journal = world.journal(topic);
     await world.createTopic(topic, PARTITIONS);
