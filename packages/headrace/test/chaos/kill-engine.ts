@@ -9,7 +9,8 @@ const COMMIT_WINDOW_MILLISECONDS = 100 + 150;
 
 export const killEngine: Scenario = {
   name: 'kill-engine',
-  description: 'SIGKILL of the engine at random moments under load, started again at once',
+  description:
+    'SIGKILL of the engine, every other time with its functions, at random moments under load, started again at once',
   async run(world, form) {
     const kills = form === 'long' ? 50 : 3;
     const topic = 'killed';
@@ -18,7 +19,8 @@ export const killEngine: Scenario = {
     await world.createTopic(topic, PARTITIONS);
     const engine = world.engine(topic);
     await engine.start();
-    await engine.deploy({ topic, group: topic, journal, latency: 5, batchSize: 50 });
+    // Longer than commits are apart: a commit that passes what is at work would be found out by the next kill.
+    await engine.deploy({ topic, group: topic, journal, latency: 250, batchSize: 500 });
     const load = new Load({
       bootstrapServers: world.kafka.bootstrapServers,
       topic,
@@ -32,7 +34,9 @@ export const killEngine: Scenario = {
       await pass(random.integer(0, 600));
       const { processId } = engine;
       const diedAt = Date.now();
-      await engine.signal('SIGKILL');
+      // In turn: the machine dies, or the engine alone and its functions finish what they have.
+      if (kill % 2 === 0) await engine.crash();
+      else await engine.signal('SIGKILL');
       const readyAt = await engine.start();
       bound += boundAfterDeath(entriesOf(journal), processId, diedAt, COMMIT_WINDOW_MILLISECONDS);
       await progress(journal, readyAt, engine.processId);
