@@ -21,7 +21,8 @@ export interface Deployment {
   /** Of the function, in milliseconds. */
   readonly latency: number;
   readonly batchSize: number;
-  readonly startingPosition?: 'TRIM_HORIZON' | 'LATEST';
+  /** So many batches are at work at once, if there are as many partitions. Default: as the engine scales. */
+  readonly pollers?: number;
 }
 
 export interface Ended {
@@ -121,7 +122,7 @@ export class Engine implements AsyncDisposable {
 
   /** Makes the journaling function and a mapping for it; resolves with the mapping's UUID when it is enabled. */
   async deploy(deployment: Deployment): Promise<string> {
-    const { topic, group, journal, latency, batchSize, startingPosition = 'TRIM_HORIZON' } = deployment;
+    const { topic, group, journal, latency, batchSize, pollers } = deployment;
     const FunctionName = `journal-${topic}`;
     const ZipFile = (await zipOf({ 'index.mjs': journalingFunction })).toString('base64');
     const made = await this.call('POST', '/2015-03-31/functions', {
@@ -138,7 +139,10 @@ export class Engine implements AsyncDisposable {
       FunctionName,
       Topics: [topic],
       BatchSize: batchSize,
-      StartingPosition: startingPosition,
+      StartingPosition: 'TRIM_HORIZON',
+      ...(pollers === undefined
+        ? {}
+        : { ProvisionedPollerConfig: { MinimumPollers: pollers, MaximumPollers: pollers } }),
       SelfManagedEventSource: {
         Endpoints: { KAFKA_BOOTSTRAP_SERVERS: this.#settings.bootstrapServers.split(',') },
       },

@@ -20,7 +20,7 @@ export const killEngine: Scenario = {
     const engine = world.engine(topic);
     await engine.start();
     // Longer than commits are apart: a commit that passes what is at work would be found out by the next kill.
-    await engine.deploy({ topic, group: topic, journal, latency: 250, batchSize: 500 });
+    await engine.deploy({ topic, group: topic, journal, latency: 250, batchSize: 200, pollers: PARTITIONS });
     const load = new Load({
       bootstrapServers: world.kafka.bootstrapServers,
       topic,
@@ -31,7 +31,7 @@ export const killEngine: Scenario = {
     let bound = 0;
     let slowest = 0;
     for (let kill = 0; kill < kills; kill++) {
-      await pass(random.integer(0, 600));
+      await pass(random.integer(0, 2000));
       const { processId } = engine;
       const diedAt = Date.now();
       // In turn: the machine dies, or the engine alone and its functions finish what they have.
