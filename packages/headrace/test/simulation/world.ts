@@ -60,6 +60,8 @@ class World {
   #violation: Error | undefined;
   #batchSize: number;
   #lastOutage = 0;
+  /** When each partition came to its present owner. */
+  readonly #ownedSince = new Map<string, number>();
   readonly #begin: number;
 
   constructor(seed: number) {
@@ -83,6 +85,7 @@ class World {
         this.#log(
           `process ${consumer.processId} gets ${partition.topic}-${partition.partition} at ${partition.startOffset}`,
         );
+        this.#ownedSince.set(`${partition.topic}-${partition.partition}`, this.#clock.now());
         this.#guard(() => this.#checker.assigned(consumer, partition));
       },
       expelled: (consumer, partition) => {
@@ -92,6 +95,7 @@ class World {
       left: (consumer, partition, clean, waited) => {
         const how = clean ? 'gives back' : 'loses';
         this.#log(`process ${consumer.processId} ${how} ${partition.topic}-${partition.partition}`);
+        this.#ownedSince.delete(`${partition.topic}-${partition.partition}`);
         this.#guard(() => this.#checker.left(consumer, partition, clean, waited));
       },
       committed: (consumer, log, offset, before) => {
@@ -123,6 +127,7 @@ class World {
     this.#planFaults();
     await this.#runUntil(this.#begin + faultMilliseconds);
     const resolvedInFaults = this.#checker.resolvedRecords;
+    const hadWork = this.#hadWork();
     this.#log('peace');
     this.#isFaulty = false;
     this.#kafka.faults.commitFailure = 0;
@@ -139,8 +144,21 @@ class World {
       this.#kafka.logs,
       this.#processes.filter(({ isAlive }) => isAlive).map(({ id }) => id),
     );
-    this.#checkProgress(resolvedInFaults);
+    if (hadWork) this.#checkProgress(resolvedInFaults);
     await this.#stopAll();
+  }
+
+  /**
+   * Whether somebody has held a partition with records for ten seconds of working brokers. A crash can keep the only
+   * partition that has any from everybody for as long as a session lasts.
+   */
+  #hadWork(): boolean {
+    const enough = this.#clock.now() - 10_000;
+    return this.#kafka.logs.some((log) => {
+      const since = this.#ownedSince.get(`${log.topic}-${log.partition}`);
+      const first = log.records[0];
+      return first !== undefined && since !== undefined && Math.max(since, first.timestamp, this.#lastOutage) < enough;
+    });
   }
 
   /** Faults slow things down; they must not stop them. Only said of runs whose faults leave room for success. */
