@@ -33,7 +33,7 @@ const clockTicks = 100;
 /** Which part of the pipeline a process of the demo is, by its command line. */
 function partOf(commandLine: string): string {
   if (commandLine.includes('dynalite') || commandLine.includes('/dynamodb/')) return 'table';
-  if (commandLine.includes('bootstrap')) return 'function';
+  if (commandLine.includes('/functions/bootstrap/')) return 'function';
   return 'engine, producer and gateway';
 }
 
