@@ -6,7 +6,7 @@ import { testSeed } from '@headrace/testing';
 import { mutations } from './simulation/mutations.ts';
 import { runSeed } from './simulation/world.ts';
 
-const RUNS = 1000;
+const RUNS = 3000;
 
 test('in a simulated world of faults nothing is lost, order is kept and every record has one fate', async () => {
   const first = testSeed() % 2 ** 31;
