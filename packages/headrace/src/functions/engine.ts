@@ -20,6 +20,7 @@ import type { Invocation } from './invocation.ts';
 import { LogFiles } from './log-files.ts';
 import type { InvokeOptions, InvokeOutcome } from './outcome.ts';
 import { Pool, type PoolOptions } from './pool.ts';
+import { ProcessGuard } from './process-guard.ts';
 import { newTraceHeader, parseClientContext } from './request-fields.ts';
 import { requireSandbox } from './sandbox.ts';
 
@@ -44,6 +45,7 @@ class Engine implements FunctionEngine {
   readonly #concurrency: Concurrency;
   readonly #functions = new Map<string, Map<string, VersionPools>>();
   readonly #retired = new Set<Pool>();
+  readonly #guard = new ProcessGuard();
   #code: CodeStore | undefined;
   #logs: LogFiles | undefined;
   #http: Backend | undefined;
@@ -219,6 +221,7 @@ class Engine implements FunctionEngine {
     const stops: Promise<void>[] = [];
     this.#each((pool) => stops.push(pool.stop()));
     await Promise.all(stops);
+    await this.#guard.close();
     this.#functions.clear();
     this.#http?.close();
     this.#aws?.close();
@@ -291,6 +294,7 @@ class Engine implements FunctionEngine {
         region: this.#options.region,
         base: this.#options.baseEnvironment(each),
         logs: this.#logs,
+        guard: this.#guard,
         ...(this.#options.sandbox === true
           ? { hidden: [resolvePath(this.#options.dataDirectory ?? this.#directory)] }
           : {}),

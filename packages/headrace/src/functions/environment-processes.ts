@@ -1,6 +1,7 @@
 import type { ProcessExit } from './error-payloads.ts';
 import { FunctionProcess } from './function-process.ts';
 import { type Folders, type LaunchPlan, planExtension } from './launch.ts';
+import type { ProcessGuard } from './process-guard.ts';
 
 export interface ProcessesListener {
   output(chunk: Buffer): void;
@@ -11,11 +12,13 @@ export interface ProcessesListener {
 
 /** The processes of one environment: the runtime, and the external extensions that begin and end with it. */
 export class EnvironmentProcesses {
+  readonly #guard: ProcessGuard;
   readonly #listener: ProcessesListener;
   #runtime: FunctionProcess | undefined;
   #extensions: FunctionProcess[] = [];
 
-  constructor(listener: ProcessesListener) {
+  constructor(guard: ProcessGuard, listener: ProcessesListener) {
+    this.#guard = guard;
     this.#listener = listener;
   }
 
@@ -30,7 +33,7 @@ export class EnvironmentProcesses {
     extensions: readonly string[],
     contain: (plan: LaunchPlan) => LaunchPlan,
   ): FunctionProcess {
-    const runtime = new FunctionProcess(contain(plan), folders.task, {
+    const runtime = new FunctionProcess(contain(plan), folders.task, this.#guard, {
       output: (chunk) => this.#listener.output(chunk),
       exited: (exit, failure) => {
         if (this.#runtime !== runtime) return;
@@ -40,7 +43,7 @@ export class EnvironmentProcesses {
     });
     this.#runtime = runtime;
     for (const name of extensions) {
-      const extension = new FunctionProcess(contain(planExtension(plan, folders, name)), folders.task, {
+      const extension = new FunctionProcess(contain(planExtension(plan, folders, name)), folders.task, this.#guard, {
         output: (chunk) => this.#listener.output(chunk),
         exited: (_exit, failure) => {
           if (!this.#extensions.includes(extension)) return;

@@ -27,6 +27,7 @@ import { type Folders, findExtensions, type LaunchPlan, planLaunch } from './lau
 import type { LogSink } from './log-stream.ts';
 import type { InvokeOutcome } from './outcome.ts';
 import { processFigures, treeFigures } from './process-figures.ts';
+import type { ProcessGuard } from './process-guard.ts';
 import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
 import { sandboxed } from './sandbox.ts';
 import type { EndStatus } from './system-log.ts';
@@ -46,6 +47,7 @@ export interface EnvironmentOptions {
   readonly base: Readonly<Record<string, string>>;
   readonly provisioned: boolean;
   readonly logs: LogSink | undefined;
+  readonly guard: ProcessGuard;
   /** Present: run in a sandbox that does not see these folders. */
   readonly hidden?: readonly string[] | undefined;
 }
@@ -110,7 +112,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#api = new RuntimeApi(this, this.#extensions);
     const details = { region: options.region, initializationType: this.#initializationType, environmentId: this.id };
     this.#log = new EnvironmentLog(version, details, options.logs);
-    this.#processes = new EnvironmentProcesses({
+    this.#processes = new EnvironmentProcesses(options.guard, {
       output: this.#log.output,
       runtimeExited: (exit, failure) => this.#exited(exit, failure),
       extensionExited: (errorType) => this.extensionFailed(errorType),

@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
 import type { ProcessExit } from './error-payloads.ts';
 import type { LaunchPlan } from './launch.ts';
+import type { ProcessGuard } from './process-guard.ts';
 
 export interface ProcessListener {
   output(chunk: Buffer): void;
@@ -18,13 +19,13 @@ function exitBehind(code: number | null, signal: NodeJS.Signals | null): Process
 
 /**
  * A function's process, leader of a process group of its own, so that what it forked ends with it. Standard input is
- * empty; standard output and error go to one listener.
+ * empty; standard output and error go to one listener. The guard ends the group when the engine is killed.
  */
 export class FunctionProcess {
   readonly #child: ChildProcess;
   #gone = false;
 
-  constructor(plan: LaunchPlan, workingDirectory: string, listener: ProcessListener) {
+  constructor(plan: LaunchPlan, workingDirectory: string, guard: ProcessGuard, listener: ProcessListener) {
     this.#child = spawn(plan.command, plan.args, {
       cwd: workingDirectory,
       env: plan.environment as NodeJS.ProcessEnv,
@@ -32,11 +33,13 @@ export class FunctionProcess {
       stdio: ['ignore', 'pipe', 'pipe', ...(plan.ownRuntime ? (['pipe'] as const) : [])],
     });
     const child = this.#child;
+    if (child.pid !== undefined) guard.watch(child.pid);
     let exit: ProcessExit | undefined;
     const report = (failure?: Error): void => {
       if (this.#gone) return;
       this.#gone = true;
       this.killGroup('SIGKILL');
+      if (child.pid !== undefined) guard.unwatch(child.pid);
       listener.exited(exit ?? { code: child.exitCode, signal: child.signalCode }, failure);
     };
     child.once('error', (error) => {

@@ -44,13 +44,13 @@ test(`after ${invocations} invocations and ${crashes} crashes no process, file h
   await invoke(200);
   await crash(4);
   await invoke(1);
-  await eventually(() => children().length === 1);
+  await eventually(() => children().length === 2);
   globalThis.gc?.();
   const before = { descriptors: descriptors(), heap: process.memoryUsage().heapUsed };
   await invoke(invocations);
   await crash(crashes);
   await invoke(1);
-  await eventually(() => children().length === 1, { what: () => `one child, not ${children()}` });
+  await eventually(() => children().length === 2, { what: () => `the function and the guard, not ${children()}` });
   await eventually(() => descriptors() <= before.descriptors, {
     what: () => `${descriptors()} descriptors, before ${before.descriptors}`,
   });
