@@ -1,3 +1,4 @@
+import { realpathSync, statSync } from 'node:fs';
 import { HeadraceError } from './errors.ts';
 
 /** What can be set of an engine; all optional. {@link compileEngineOptions} fills in the rest. */
@@ -26,6 +27,8 @@ export interface EngineOptions {
   readonly credentialsFile?: string | undefined;
   /** Function name to URL or ARN: code that lives elsewhere. */
   readonly backends?: Readonly<Record<string, string>> | undefined;
+  /** Folders below which functions may use code in place (`S3Bucket: hot-reload`); must exist. Default: none. */
+  readonly codeFolders?: readonly string[] | undefined;
   /** Functions run in namespaces of their own (Linux with bubblewrap). Default false. */
   readonly sandbox?: boolean | undefined;
   /** Default `AWS_REGION`, `AWS_DEFAULT_REGION`, else us-east-1. */
@@ -52,6 +55,8 @@ export interface EngineConfiguration {
   readonly secretsFile: string | undefined;
   readonly credentialsFile: string | undefined;
   readonly backends: Readonly<Record<string, string>>;
+  /** Real paths, links followed. */
+  readonly codeFolders: readonly string[];
   readonly sandbox: boolean;
   readonly region: string;
   readonly accountId: string;
@@ -94,10 +99,21 @@ export function compileEngineOptions(options: EngineOptions): EngineConfiguratio
     secretsFile: options.secretsFile,
     credentialsFile: options.credentialsFile,
     backends: options.backends ?? {},
+    codeFolders: (options.codeFolders ?? []).map(realFolder),
     sandbox: options.sandbox ?? false,
     region,
     accountId,
     drainTimeoutMilliseconds: options.drainTimeoutMilliseconds ?? 30_000,
     log: options.log ?? (() => {}),
   };
+}
+
+function realFolder(path: string): string {
+  try {
+    const real = realpathSync(path);
+    if (statSync(real).isDirectory()) return real;
+  } catch {
+    // Answered below: for the operator a missing folder and one that cannot be read are the same mistake.
+  }
+  throw new HeadraceError('CONFIGURATION', `--code-folder ${path} is not a folder that can be read`);
 }

@@ -151,6 +151,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   });
   const lambda: LambdaApi = createLambdaApi({
     submitEvent: (event) => asynchronous.submit(event),
+    codeFolders: configuration.codeFolders,
     store,
     engine: functions,
     mappings,

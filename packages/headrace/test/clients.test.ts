@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -56,6 +56,7 @@ before(async () => {
   writeFileSync(join(folder, 'keys'), '[me]\naws_access_key_id = AKIAME\naws_secret_access_key = s3cr3t/with+signs=\n');
   const launcher = join(repositoryRoot, 'packages', 'headrace', 'bin', 'headrace.js');
   const flags = ['--port', '0', '--data-dir', join(folder, 'data'), '--credentials', join(folder, 'keys'), '--json'];
+  flags.push('--code-folder', folder);
   engine = spawn(process.execPath, [launcher, 'start', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   let printed = '';
   let complaints = '';
@@ -101,9 +102,9 @@ async function aws(line: string): Promise<Record<string, unknown>> {
   return stdout.trim() === '' ? {} : JSON.parse(stdout);
 }
 
-/** The shell blocks of the guide, as they stand. */
-function guide(): string {
-  const text = readFileSync(join(repositoryRoot, 'docs', 'lambda-api.md'), 'utf8');
+/** The shell blocks of a guide, as they stand. */
+function guide(page: string): string {
+  const text = readFileSync(join(repositoryRoot, 'docs', page), 'utf8');
   return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block).join('\n');
 }
 
@@ -114,7 +115,7 @@ test('the guide, pasted into a shell, deploys, maps and limits a function, which
   await admin.connect();
   await admin.createTopics({ topics: [{ topic: 'my-log-topic', numPartitions: 4 }] });
   await admin.disconnect();
-  const script = guide();
+  const script = guide('lambda-api.md');
   assert.match(script, /create-event-source-mapping/);
   await runCommand('sh', ['-eu', '-c', script], { cwd: folder, env: environment(), timeout: 120_000 });
   const { EventSourceMappings } = await aws('aws lambda list-event-source-mappings --function-name my-kafka-lambda');
@@ -214,6 +215,17 @@ table.put_item(Item={'id': 'a', 'n': 1})
 assert table.get_item(Key={'id': 'a'})['Item'] == {'id': 'a', 'n': 1}
 print('all good')
 `;
+
+test('the lines that use a folder in place, pasted into a shell, make a function of it', { skip }, async () => {
+  mkdirSync(join(folder, 'orders'));
+  writeFileSync(join(folder, 'orders', 'index.mjs'), 'export const handler = async () => "in place";');
+  const script = guide('functions.md');
+  assert.match(script, /hot-reload/);
+  await runCommand('sh', ['-eu', '-c', script], { cwd: folder, env: environment(), timeout: 120_000 });
+  await aws('aws lambda wait function-updated-v2 --function-name orders');
+  await aws('aws lambda invoke --function-name orders orders.json');
+  assert.equal(readFileSync(join(folder, 'orders.json'), 'utf8'), '"in place"');
+});
 
 test('boto3 works with its waiters, paginators, resources and exceptions', { skip }, async () => {
   writeFileSync(join(folder, 'script.py'), script);

@@ -49,6 +49,13 @@ export const engineFlags = {
     value: 'NAME=URL|ARN',
     description: 'a function whose code lives elsewhere: an HTTP(S) endpoint or a Lambda function on AWS',
   },
+  'code-folder': {
+    type: 'string',
+    multiple: true,
+    value: 'FOLDER',
+    description:
+      'functions may use folders below this one in place: --code S3Bucket=hot-reload,S3Key=/path of it. May be repeated',
+  },
   sandbox: {
     type: 'boolean',
     description: 'runs functions in namespaces of their own (Linux with bubblewrap); see docs/functions.md',
@@ -75,6 +82,7 @@ export function readEngineFlags(options: Options): EngineOptions {
     clustersFile: options.string('clusters'),
     secretsFile: options.string('secrets'),
     credentialsFile: options.string('credentials'),
+    codeFolders: options.strings('code-folder'),
     sandbox: options.boolean('sandbox'),
     backends: pairs(options.strings('backend'), '--backend'),
     drainTimeoutMilliseconds: (options.number('drain-timeout', { minimum: 0, maximum: 900 }) ?? 30) * 1000,

@@ -35,6 +35,8 @@ export interface LambdaApiOptions {
   readonly now?: () => number;
   /** In [0, 1); picks between an alias's versions. */
   readonly random?: () => number;
+  /** Real paths of folders below which code may be used in place. Default: none. */
+  readonly codeFolders?: readonly string[];
   /** How long a creation shows Pending and an update InProgress. Default 15. */
   readonly settleMilliseconds?: number;
 }
@@ -85,6 +87,7 @@ export function createLambdaApi(options: LambdaApiOptions): LambdaApi {
     },
     accountConcurrency: options.accountConcurrency ?? 1_000,
     isOwnBroker: options.isOwnBroker ?? (() => false),
+    codeFolders: options.codeFolders ?? [],
     settleMilliseconds: options.settleMilliseconds ?? 15,
   };
   for (const { name, reservedConcurrency, provisionedConcurrency } of documents.functions.values()) {

@@ -39,6 +39,8 @@ export interface Context extends Place {
   readonly accountConcurrency: number;
   /** True for a mapping on the broker that lives and ends with this process. */
   readonly isOwnBroker: (definition: MappingDefinition) => boolean;
+  /** Real paths; functions may use folders below these in place. */
+  readonly codeFolders: readonly string[];
   /** How long a creation shows Pending and an update InProgress. */
   readonly settleMilliseconds: number;
 }

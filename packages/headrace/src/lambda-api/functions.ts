@@ -14,6 +14,7 @@ import { type Call, type Context, findFunction, operation, requireVersion } from
 import { type FunctionDocument, type StoredCode, type VersionDocument, versionId } from './documents.ts';
 import { conflict, invalidParameter } from './errors.ts';
 import { configured } from './function-settings.ts';
+import { localBucket, localCode } from './local-code.ts';
 import { functionReference, isVersionNumber } from './names.ts';
 import { page } from './pagination.ts';
 import { checkUpdatable, freshRevision, versionsOf } from './revisions.ts';
@@ -105,7 +106,9 @@ export function addFunction(
 async function receiveCode(context: Context, code: Code): Promise<StoredCode> {
   let bytes: Buffer;
   if (code.ZipFile !== undefined) bytes = code.ZipFile as Buffer;
-  else if (code.S3Bucket !== undefined && code.S3Key !== undefined) {
+  else if (code.S3Bucket === localBucket && code.S3Key !== undefined) {
+    return localCode(context, code.S3Key, code.S3ObjectVersion);
+  } else if (code.S3Bucket !== undefined && code.S3Key !== undefined) {
     bytes = await fetchFromS3(context, code.S3Bucket, code.S3Key, code.S3ObjectVersion);
   } else {
     throw invalidParameter('Please provide a source for function code.');

@@ -1,15 +1,21 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { watch } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   CreateEventSourceMappingCommand,
+  CreateFunctionCommand,
   type EventSourceMappingConfiguration,
   LambdaClient,
+  type Runtime,
+  UpdateFunctionCodeCommand,
+  waitUntilFunctionUpdatedV2,
 } from '@aws-sdk/client-lambda';
 import { clientError } from '../cli/client-flags.ts';
 import type { Terminal } from '../cli/terminal.ts';
 import type { EngineOptions } from '../engine.ts';
-import { type Engine, startEngine } from '../engine.ts';
+import { startEngine } from '../engine.ts';
 import type { InvokeOutcome } from '../functions/outcome.ts';
+import { localBucket } from '../lambda-api/local-code.ts';
 import { functionLogChannel, mappingInvocationChannel, mappingStatusChannel } from '../telemetry/channels.ts';
 import type { HandlerSource, parseStart } from './handler-source.ts';
 
@@ -30,6 +36,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
+/** Nothing here assumes a role; CreateFunction wants one named. */
+const role = 'arn:aws:iam::123456789012:role/headrace-run';
 /** Edits that come within this time are one change: editors write a file several times. */
 const settleMilliseconds = 150;
 /** Files whose change means new code. Others are the function's own business: logs, data, this command's output. */
@@ -52,17 +60,18 @@ export async function runHandler(options: RunOptions): Promise<void> {
   };
   try {
     if (options.engine.bootstrapServers === undefined) engine.ensureTopic(topic, 4);
-    registerFunction(options, engine, undefined);
-    const mapping = await createMapping(options, lambda, engine.bootstrapServers).catch((error: unknown) => {
+    const refused = (error: unknown): never => {
       throw clientError(error, engine.endpoint);
-    });
+    };
+    await createFunction(options, lambda).catch(refused);
+    const mapping = await createMapping(options, lambda, engine.bootstrapServers).catch(refused);
     const say = createLines(options, mapping.UUID ?? '', (uuid) =>
       (engine.mappings.snapshot(uuid)?.partitions ?? []).reduce((sum, partition) => sum + partition.lag, 0),
     );
     listen(functionLogChannel, say.log);
     listen(mappingInvocationChannel, say.invocation);
     listen(mappingStatusChannel, say.status);
-    const watcher = watchCode(options, engine);
+    const watcher = watchCode(options, lambda);
     subscriptions.push(() => watcher.close());
     if (!options.json) printStart(options, engine.endpoint, engine.bootstrapServers);
     await aborted(options.signal);
@@ -80,19 +89,24 @@ export async function runHandler(options: RunOptions): Promise<void> {
 }
 
 /** The folder is used in place, so that imports from above it (node_modules, ../lib) work as they do for Node. */
-function registerFunction(options: RunOptions, engine: Engine, edited: Date | undefined): void {
+const codeOf = ({ codeFolder }: HandlerSource) => ({ S3Bucket: localBucket, S3Key: resolve(codeFolder) });
+
+async function createFunction(options: RunOptions, lambda: LambdaClient): Promise<void> {
   const { source } = options;
-  engine.registerFunction({
-    functionName: source.functionName,
-    code: { kind: 'folder', path: source.codeFolder },
-    runtime: source.runtime,
-    handler: source.handler,
-    // A new description is a new revision, and a new revision gets environments of its own.
-    description: edited === undefined ? 'headrace run' : `headrace run, edited ${edited.toISOString()}`,
-    timeoutSeconds: options.timeoutSeconds ?? 60,
-    memorySizeMegabytes: options.memoryMegabytes ?? 512,
-    environment: options.environment,
-  });
+  await lambda.send(
+    new CreateFunctionCommand({
+      FunctionName: source.functionName,
+      Code: codeOf(source),
+      Runtime: source.runtime as Runtime,
+      Handler: source.handler,
+      Role: role,
+      Description: 'headrace run',
+      Timeout: options.timeoutSeconds ?? 60,
+      MemorySize: options.memoryMegabytes ?? 512,
+      Architectures: [process.arch === 'arm64' ? 'arm64' : 'x86_64'],
+      Environment: { Variables: { ...options.environment } },
+    }),
+  );
 }
 
 async function createMapping(
@@ -186,23 +200,27 @@ function describeFailure(outcome: InvokeOutcome): string {
   }
 }
 
-/** Takes a new revision when a file in the folder changes; its environments are started before the old ones end. */
-function watchCode(options: RunOptions, engine: Engine): { close(): void } {
+/** Takes the code anew when a file in the folder changes; its environments are started before the old ones end. */
+function watchCode(options: RunOptions, lambda: LambdaClient): { close(): void } {
   const { terminal, source } = options;
   let timer: NodeJS.Timeout | undefined;
-  const update = (): void => {
+  let last = Promise.resolve();
+  const update = async (): Promise<void> => {
     try {
-      registerFunction(options, engine, new Date());
+      await lambda.send(new UpdateFunctionCodeCommand({ FunctionName: source.functionName, ...codeOf(source) }));
+      await waitUntilFunctionUpdatedV2({ client: lambda, maxWaitTime: 30 }, { FunctionName: source.functionName });
       if (options.json) terminal.print(JSON.stringify({ event: 'code' }));
       else terminal.print(`${terminal.style('cyan', 'code')}  changed, new environments take over`);
     } catch (error) {
+      if (options.signal.aborted) return; // the engine is ending, and the edit is the next run's
       terminal.warn(`headrace: the new code cannot be taken: ${(error as Error).message}`);
     }
   };
   const watcher = watch(source.codeFolder, { recursive: true }, (_event, file) => {
     if (file === null || !codeFiles.test(file) || foreignFolders.test(file)) return;
     clearTimeout(timer);
-    timer = setTimeout(update, settleMilliseconds);
+    // One after the other: an update is refused while another settles.
+    timer = setTimeout(() => void (last = last.then(update)), settleMilliseconds);
   });
   watcher.on('error', (error) => terminal.warn(`headrace: edits are not followed any more: ${error.message}`));
   return {

@@ -109,6 +109,7 @@ export const command: Command = {
         dataDirectory: ':memory:',
         brokerDirectory: join('.headrace', 'run-broker'),
         bootstrapServers: servers,
+        codeFolders: [source.codeFolder],
         drainTimeoutMilliseconds: (options.number('drain-timeout', { minimum: 0, maximum: 900 }) ?? 30) * 1000,
         log: (line) => terminal.warn(line),
       },
