@@ -25,11 +25,18 @@ if (files.length === 0) {
   console.error(`no test file's path contains ${words.join(' or ')}`);
   process.exit(2);
 }
+const reporters = flags.some((flag) => flag.startsWith('--test-reporter'))
+  ? []
+  : ['spec', join(root, 'scripts', 'part-times.js')].flatMap((reporter) => [
+      `--test-reporter=${reporter}`,
+      '--test-reporter-destination=stdout',
+    ]);
 runNode([
   '--disable-warning=ExperimentalWarning',
   '--test',
   '--test-concurrency=2',
   '--test-timeout=600000',
+  ...reporters,
   ...flags,
   ...files,
 ]);
