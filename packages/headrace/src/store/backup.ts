@@ -2,56 +2,69 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HeadraceError } from '../errors.ts';
+import { addFiles, type FileSizes, moveFiles, restoreFiles } from './backup-files.ts';
 import { CodeStore } from './code.ts';
 
-export interface BackupSummary {
+export interface BackupSummary extends FileSizes {
   readonly functions: number;
   readonly mappings: number;
   readonly codePackages: number;
 }
 
 /**
- * Copies a data directory into one file, also while an engine uses it: the database as it is at one moment, and the
- * code that it names. Tables of the embedded DynamoDB and logs are not part of it. Throws HeadraceError
- * `DATA_DIRECTORY` when there is nothing to copy or `file` exists.
+ * Copies a data directory into one file, also while an engine uses it: the database as it is at one moment, the code that
+ * it names, the embedded DynamoDB as it is at one moment, models and logs. Records and offsets of the development broker
+ * are not part of it. Throws HeadraceError `DATA_DIRECTORY` when there is nothing to copy or `file` exists.
  */
 export function backUp(dataDirectory: string, file: string): BackupSummary {
   const source = join(resolve(dataDirectory), 'store.sqlite');
   if (!existsSync(source)) throw new HeadraceError('DATA_DIRECTORY', `${dataDirectory} holds no store to back up`);
   const target = resolve(file);
   if (existsSync(target)) throw new HeadraceError('DATA_DIRECTORY', `${file} exists: name a new file`);
-  const database = new DatabaseSync(source, { readOnly: true });
+  // A file under the name of a backup is a whole one, whatever ends this process.
+  const part = `${target}.part`;
   try {
-    database.exec('PRAGMA busy_timeout = 5000');
-    // One reader's snapshot, written by SQLite as a database of its own.
-    database.prepare('VACUUM INTO ?').run(target);
-  } finally {
-    database.close();
-  }
-  try {
-    return addCode(target, new CodeStore(join(resolve(dataDirectory), 'code')));
+    rmSync(part, { force: true });
+    const database = new DatabaseSync(source, { readOnly: true });
+    try {
+      database.exec('PRAGMA busy_timeout = 5000');
+      // One reader's snapshot, written by SQLite as a database of its own.
+      database.prepare('VACUUM INTO ?').run(part);
+    } finally {
+      database.close();
+    }
+    const summary = addRest(part, resolve(dataDirectory));
+    renameSync(part, target);
+    return summary;
   } catch (cause) {
-    // Half a backup is none.
-    rmSync(target, { force: true });
+    rmSync(part, { force: true });
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new HeadraceError('DATA_DIRECTORY', `the code of ${dataDirectory} cannot be copied: ${reason}`, { cause });
+    throw new HeadraceError('DATA_DIRECTORY', `${dataDirectory} cannot be copied to ${file}: ${reason}`, { cause });
   }
 }
 
-function addCode(target: string, code: CodeStore): BackupSummary {
+function addRest(target: string, directory: string): BackupSummary {
+  const code = new CodeStore(join(directory, 'code'));
   const copy = new DatabaseSync(target);
   try {
+    // Nothing to roll back: when this fails the file goes.
+    copy.exec('PRAGMA journal_mode = OFF');
     copy.exec('BEGIN; CREATE TABLE code (sha256 TEXT PRIMARY KEY, package BLOB NOT NULL);');
     const insert = copy.prepare('INSERT INTO code (sha256, package) VALUES (?, ?)');
     const named = namedCode(copy);
     for (const sha256 of named) insert.run(sha256, code.read(sha256));
+    const sizes = addFiles(copy, directory);
     copy.exec('COMMIT');
-    const count = (kind: string): number =>
-      copy.prepare('SELECT count(*) AS count FROM documents WHERE kind = ?').get(kind)!['count'] as number;
-    return { functions: count('function'), mappings: count('mapping'), codePackages: named.size };
+    return { ...documentCounts(copy), codePackages: named.size, ...sizes };
   } finally {
     copy.close();
   }
+}
+
+function documentCounts(database: DatabaseSync): Pick<BackupSummary, 'functions' | 'mappings'> {
+  const select = database.prepare('SELECT count(*) AS count FROM documents WHERE kind = ?');
+  const count = (kind: string): number => select.get(kind)!['count'] as number;
+  return { functions: count('function'), mappings: count('mapping') };
 }
 
 /** Digests of all packages that versions and layers name. */
@@ -71,34 +84,43 @@ function namedCode(database: DatabaseSync): Set<string> {
   return named;
 }
 
-/** Makes a data directory out of a backup. Throws HeadraceError `DATA_DIRECTORY` when it holds a store already. */
+/**
+ * Makes a data directory out of a backup. Throws HeadraceError `DATA_DIRECTORY` when it holds a store, tables, models or
+ * logs already.
+ */
 export function restore(file: string, dataDirectory: string): BackupSummary {
   const folder = resolve(dataDirectory);
   const target = join(folder, 'store.sqlite');
   if (!existsSync(file)) throw new HeadraceError('DATA_DIRECTORY', `there is no backup ${file}`);
   if (existsSync(target)) throw new HeadraceError('DATA_DIRECTORY', `${dataDirectory} holds a store already`);
-  mkdirSync(join(folder, 'code'), { recursive: true });
+  const part = join(folder, 'restore.part');
   const database = new DatabaseSync(resolve(file), { readOnly: true });
   try {
+    rmSync(part, { recursive: true, force: true });
+    mkdirSync(part, { recursive: true });
+    mkdirSync(join(folder, 'code'), { recursive: true });
     const code = new CodeStore(join(folder, 'code'));
-    const packages = database.prepare('SELECT sha256, package FROM code').all();
-    for (const row of packages) code.put(row['package'] as Uint8Array);
-    // The store comes last: a directory with one is a whole directory.
-    const part = `${target}.part`;
-    rmSync(part, { force: true });
-    database.prepare('VACUUM INTO ?').run(part);
-    const copy = new DatabaseSync(part);
-    copy.exec('DROP TABLE code; VACUUM;');
-    const count = (kind: string): number =>
-      copy.prepare('SELECT count(*) AS count FROM documents WHERE kind = ?').get(kind)!['count'] as number;
-    const summary = { functions: count('function'), mappings: count('mapping'), codePackages: packages.length };
+    let codePackages = 0;
+    for (const row of database.prepare('SELECT package FROM code').iterate()) {
+      code.put(row['package'] as Uint8Array);
+      codePackages += 1;
+    }
+    const sizes = restoreFiles(database, part);
+    const store = join(part, 'store.sqlite');
+    database.prepare('VACUUM INTO ?').run(store);
+    const copy = new DatabaseSync(store);
+    copy.exec('DROP TABLE code; DROP TABLE IF EXISTS files; VACUUM;');
+    const summary = { ...documentCounts(copy), codePackages, ...sizes };
     copy.close();
-    renameSync(part, target);
+    moveFiles(part, folder);
+    // The store comes last: a directory with one is a whole directory.
+    renameSync(store, target);
     return summary;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new HeadraceError('DATA_DIRECTORY', `${file} cannot be restored: ${reason}`, { cause });
   } finally {
+    rmSync(part, { recursive: true, force: true });
     database.close();
   }
 }
