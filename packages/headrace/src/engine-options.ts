@@ -25,6 +25,8 @@ export interface EngineOptions {
   readonly kafkaConfigFile?: string | undefined;
   readonly secretsFile?: string | undefined;
   readonly credentialsFile?: string | undefined;
+  /** AWS profile whose keys functions get; default: keys that only this engine accepts. */
+  readonly functionCredentials?: string | undefined;
   /** Function name to URL or ARN: code that lives elsewhere. */
   readonly backends?: Readonly<Record<string, string>> | undefined;
   /** Folders below which functions may use code in place (`S3Bucket: hot-reload`); must exist. Default: none. */
@@ -54,6 +56,7 @@ export interface EngineConfiguration {
   readonly kafkaConfigFile: string | undefined;
   readonly secretsFile: string | undefined;
   readonly credentialsFile: string | undefined;
+  readonly functionCredentials: string | undefined;
   readonly backends: Readonly<Record<string, string>>;
   /** Real paths, links followed. */
   readonly codeFolders: readonly string[];
@@ -98,6 +101,7 @@ export function compileEngineOptions(options: EngineOptions): EngineConfiguratio
     kafkaConfigFile: options.kafkaConfigFile,
     secretsFile: options.secretsFile,
     credentialsFile: options.credentialsFile,
+    functionCredentials: options.functionCredentials,
     backends: options.backends ?? {},
     codeFolders: (options.codeFolders ?? []).map(realFolder),
     sandbox: options.sandbox ?? false,

@@ -18,7 +18,9 @@ import { compileEngineOptions, type EngineConfiguration, type EngineOptions } fr
 import type { FunctionEngine } from './functions/definition.ts';
 import { createFunctionEngine } from './functions/engine.ts';
 import { anyOf, readCredentials, type TemporaryKey, TemporaryKeys } from './gateway/credentials.ts';
+import { functionEnvironment } from './gateway/function-environment.ts';
 import { createOperatorApi } from './gateway/operator-api.ts';
+import { ProfileCredentials } from './gateway/profile-credentials.ts';
 import { createGateway } from './gateway/server.ts';
 import { createLambdaApi, type LambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
 import { createLogsApi } from './logs-api/api.ts';
@@ -70,9 +72,6 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
   }
 }
 
-/** Services that may live elsewhere: `AWS_ENDPOINT_URL_S3` and its like are handed on to the functions as they are. */
-const passedThrough = /^AWS_ENDPOINT_URL_[A-Z0-9_]+$/;
-
 async function assemble(configuration: EngineConfiguration, undo: (() => void | Promise<void>)[]): Promise<Engine> {
   const { region, accountId, log } = configuration;
   const store = openStore({ dataDirectory: configuration.dataDirectory });
@@ -104,7 +103,12 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
 
   const temporaryKeys = new TemporaryKeys();
   const ownKey = temporaryKeys.issue('headrace');
-  const { credentialsFile } = configuration;
+  const { credentialsFile, functionCredentials } = configuration;
+  const profile =
+    functionCredentials === undefined
+      ? undefined
+      : await ProfileCredentials.load({ profile: functionCredentials, onRenewed: () => functions.recycle(), log });
+  undo.push(() => profile?.close());
   let endpoint = '';
   const functions: FunctionEngine = createFunctionEngine({
     resolve: (functionRef) => lambda.resolve(functionRef),
@@ -112,14 +116,13 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     sandbox: configuration.sandbox,
     region,
     accountId,
-    baseEnvironment: ({ functionName }) => ({
-      AWS_ENDPOINT_URL: endpoint,
-      ...environmentOf(temporaryKeys.issue(functionName)),
-      ...(Object.fromEntries(Object.entries(process.env).filter(([name]) => passedThrough.test(name))) as Record<
-        string,
-        string
-      >),
-    }),
+    baseEnvironment: ({ functionName }) =>
+      functionEnvironment({
+        endpoint,
+        keys: profile?.keys ?? temporaryKeys.issue(functionName),
+        isProfile: profile !== undefined,
+        processEnvironment: process.env,
+      }),
   });
   const aws = new AwsClients();
   undo.push(() => aws.close());
@@ -202,7 +205,9 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
           }, context),
       }),
     ],
-    ...(credentialsFile === undefined ? {} : { credentials: anyOf(temporaryKeys, readCredentials(credentialsFile)) }),
+    ...(credentialsFile === undefined
+      ? {}
+      : { credentials: anyOf(temporaryKeys, ...(profile ? [profile] : []), readCredentials(credentialsFile)) }),
     onError: (error, { requestId, path }) =>
       log(
         `defect in ${path} (request ${requestId}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
@@ -249,6 +254,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       aws.close();
       await functions.stop();
       await gateway.close();
+      profile?.close();
       metrics.close();
       endWarnings();
       await Promise.all([sageMaker.close(), tables.stop()]);
@@ -263,10 +269,3 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
 function readsBroker(named: readonly string[] | undefined, own: readonly string[]): boolean {
   return named === undefined || named.some((server) => own.includes(server));
 }
-
-/** The variables that the SDKs read credentials from. */
-const environmentOf = (key: TemporaryKey): Record<string, string> => ({
-  AWS_ACCESS_KEY_ID: key.accessKeyId,
-  AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
-  AWS_SESSION_TOKEN: key.sessionToken,
-});

@@ -41,7 +41,13 @@ export const engineFlags = {
   credentials: {
     type: 'string',
     value: 'FILE',
-    description: 'access keys of this API as a JSON file; turns signature checks on',
+    description: 'access keys of this API in the form of ~/.aws/credentials; turns signature checks on',
+  },
+  'function-credentials': {
+    type: 'string',
+    value: 'PROFILE',
+    description:
+      'AWS profile whose keys functions get, for services that are not offered here (default: keys good here only)',
   },
   backend: {
     type: 'string',
@@ -83,6 +89,7 @@ export function readEngineFlags(options: Options): EngineOptions {
     secretsFile: options.string('secrets'),
     credentialsFile: options.string('credentials'),
     codeFolders: options.strings('code-folder'),
+    functionCredentials: options.string('function-credentials'),
     sandbox: options.boolean('sandbox'),
     backends: pairs(options.strings('backend'), '--backend'),
     drainTimeoutMilliseconds: (options.number('drain-timeout', { minimum: 0, maximum: 900 }) ?? 30) * 1000,

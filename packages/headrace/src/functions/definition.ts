@@ -52,7 +52,7 @@ export interface FunctionEngineOptions {
   readonly dataDirectory?: string;
   readonly region: string;
   readonly accountId: string;
-  /** Added to each function's environment: AWS_ENDPOINT_URL, credentials (called once an environment). */
+  /** Added to each function's environment: AWS_ENDPOINT_URL, credentials (kept until `recycle`). */
   readonly baseEnvironment: (version: FunctionVersion) => Readonly<Record<string, string>>;
   /** Account pool. Default 1,000 (Lambda's). */
   readonly accountConcurrency?: number;
@@ -82,6 +82,8 @@ export interface FunctionEngine {
   ): Promise<InvokeOutcome>;
   /** Code or configuration changed: new environments are started before old ones end. */
   refresh(functionName: string): void;
+  /** What `baseEnvironment` answers changed: like {@link refresh} for every function. */
+  recycle(): void;
   /** The function is gone: its environments end when idle. */
   remove(functionName: string): void;
   setReservedConcurrency(functionName: string, reserved: number | undefined): void;

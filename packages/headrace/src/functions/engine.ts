@@ -184,6 +184,12 @@ class Engine implements FunctionEngine {
     }
   }
 
+  recycle(): void {
+    for (const versions of this.#functions.values()) {
+      for (const pools of versions.values()) this.#replace(pools, pools.current.version);
+    }
+  }
+
   remove(functionName: string): void {
     for (const pools of this.#functions.get(functionName)?.values() ?? []) this.#retire(pools.current);
     this.#functions.delete(functionName);

@@ -48,6 +48,12 @@ export function unsupportedRuntime(runtime: string): string | undefined {
   return `the runtime ${runtime} does not run here; nodejs*, python3.* and provided* do`;
 }
 
+const placeholderKeys = {
+  AWS_ACCESS_KEY_ID: 'headrace',
+  AWS_SECRET_ACCESS_KEY: 'headrace',
+  AWS_SESSION_TOKEN: 'headrace',
+};
+
 /**
  * The command line and the environment of a function's process, built from an empty map: nothing of the engine's own
  * environment gets in. Order of precedence as on Lambda: reserved names win over the customer's, the customer's over
@@ -74,9 +80,8 @@ export function planLaunch(
     AWS_XRAY_DAEMON_ADDRESS: '127.0.0.1:2000',
     HOME: folders.temporary,
     TMPDIR: folders.temporary,
-    AWS_ACCESS_KEY_ID: 'headrace',
-    AWS_SECRET_ACCESS_KEY: 'headrace',
-    AWS_SESSION_TOKEN: 'headrace',
+    // A base with keys has all of theirs: long-lived ones have no token.
+    ...('AWS_ACCESS_KEY_ID' in details.base ? {} : placeholderKeys),
     ...details.base,
     ...searchPaths(version, folders, release),
     ...version.environment,

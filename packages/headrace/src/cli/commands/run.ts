@@ -56,6 +56,7 @@ export const command: Command = {
     },
     timeout: { type: 'string', value: 'S', description: "the function's timeout in seconds, 1 to 900 (default 60)" },
     memory: { type: 'string', value: 'MB', description: "the function's memory in MB, 128 to 10,240 (default 512)" },
+    'function-credentials': engineFlags['function-credentials'],
     port: engineFlags.port,
     'drain-timeout': engineFlags['drain-timeout'],
     json: { type: 'boolean', description: 'one JSON document a line' },
@@ -103,6 +104,7 @@ export const command: Command = {
       group,
       engine: {
         kafkaConfigFile: kafkaConfig,
+        functionCredentials: options.string('function-credentials'),
         port: options.integer('port', { minimum: 0, maximum: 65_535 }) ?? 0,
         // Function and mapping are made anew by every run; what has to last are the offsets, and they are Kafka's. The
         // development broker keeps them, and the records, in the folder that the command is run in.
