@@ -57,6 +57,10 @@ describe('CSV', () => {
     );
   });
 
+  test('with few rows and an empty cell is still a column of numbers; one that is mostly empty is not', () => {
+    assert.deepEqual(read('v,w,rare\n1,5,\n,6,\n3,7,9\n').features, ['v', 'w']);
+  });
+
   test('--columns picks columns, with weights', () => {
     assert.deepEqual(read('a,b,c\n1,2,3\n', ['c*0.5', 'a']).features, ['c*0.5', 'a']);
   });

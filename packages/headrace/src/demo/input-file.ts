@@ -23,8 +23,10 @@ export interface InputFile {
 }
 
 const LARGEST_FILE = 2 ** 30;
-/** A field counts as a number when so large a share of the records has one there. */
+/** A field counts as a number when so large a share of its values are numbers. */
 const NUMERIC_SHARE = 0.9;
+/** And where a value is absent in more than half of the records, the column is no series to score. */
+const FILLED_SHARE = 0.5;
 const timeNames = /^(@?timestamp|time|date|datetime|date_time|ts)$/i;
 const labelNames = /^(label|is_anomaly|anomaly)$/i;
 const kindNames = /^(kind|label_kind|anomaly_kind)$/i;
@@ -165,6 +167,7 @@ function columnNames(titles: readonly string[]): string[] {
 /** Goes over all records once: how many, which fields are numbers, labels, times. */
 function survey(path: string, reader: Reader, columns: readonly string[] | undefined): InputFile {
   const numbers = new Map<string, number>();
+  const others = new Map<string, number>();
   const known = new Set<string>(reader.header);
   const incidents: { kind: string; firstRecord: number; endRecord: number }[] = [];
   const steps: number[] = [];
@@ -179,6 +182,7 @@ function survey(path: string, reader: Reader, columns: readonly string[] | undef
     for (const [name, value] of fields) {
       known.add(name);
       if (typeof value === 'number') numbers.set(name, (numbers.get(name) ?? 0) + 1);
+      else if (value !== null) others.set(name, (others.get(name) ?? 0) + 1);
       if (labelNames.test(name) && (value === 0 || value === 1)) {
         hasLabels = true;
         if (value === 1) addLabel(incidents, index, kindOf(fields));
@@ -189,7 +193,10 @@ function survey(path: string, reader: Reader, columns: readonly string[] | undef
     if (!Number.isNaN(time)) lastTime = time;
   }
   if (count === 0) throw unreadable(`${path} has a header and no records`);
-  const numeric = [...numbers].filter(([name, times]) => times >= NUMERIC_SHARE * readable && !isAside(name));
+  // An empty cell says nothing about its column, as long as most cells are not empty.
+  const isNumeric = (name: string, times: number): boolean =>
+    times >= NUMERIC_SHARE * (times + (others.get(name) ?? 0)) && times >= FILLED_SHARE * readable;
+  const numeric = [...numbers].filter(([name, times]) => isNumeric(name, times) && !isAside(name));
   const chosen = columns ?? numeric.map(([name]) => name);
   const listed = (names: Iterable<string>): string => [...names].slice(0, 20).join(', ') || 'none';
   if (chosen.length === 0) {
