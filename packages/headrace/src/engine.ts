@@ -1,6 +1,5 @@
 // The composition root: the only file that knows every room. It makes the parts, gives each what it may know of the
 // others, and takes them down in the order in which nothing is lost.
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import { type Broker, ErrorCode, RequestError } from '@headrace/dev-broker';
 import {
@@ -30,8 +29,8 @@ import { createSageMakerRuntime } from './sagemaker-api/index.ts';
 import { openStore } from './store/store.ts';
 import { createStsApi } from './sts-api/api.ts';
 import { createIamApi } from './sts-api/iam.ts';
-import { endpointWarningChannel, mappingWarningChannel } from './telemetry/channels.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { logNotices } from './telemetry/notices.ts';
 
 export type { EngineOptions } from './engine-options.ts';
 
@@ -169,16 +168,8 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       : { kind: 'http' as const, url: target };
     lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
   }
-  const warn = (message: unknown): void => {
-    const { uuid, warning } = message as { uuid?: string; warning: string };
-    log(uuid === undefined ? warning : `mapping ${uuid}: ${warning}`);
-  };
-  const warnings = [mappingWarningChannel, endpointWarningChannel];
-  const endWarnings = (): void => {
-    for (const { name } of warnings) unsubscribe(name, warn);
-  };
-  for (const { name } of warnings) subscribe(name, warn);
-  undo.push(endWarnings);
+  const endNotices = logNotices(log);
+  undo.push(endNotices);
   const metrics = createMetrics({ mappings, functions });
   undo.push(() => metrics.close());
   const gateway = await createGateway({
@@ -256,7 +247,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       await gateway.close();
       profile?.close();
       metrics.close();
-      endWarnings();
+      endNotices();
       await Promise.all([sageMaker.close(), tables.stop()]);
       await broker?.stop();
       store.close();

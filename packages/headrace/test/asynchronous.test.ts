@@ -58,6 +58,24 @@ it('waits as Lambda does: a minute, two minutes, then over; throttles double fro
   });
 });
 
+it('decides in one place what is not even tried, what is forgotten, and how long a result waits for its destination', () => {
+  const event = { acceptedAt: 0, attempts: 1, delays: 3 };
+  const due = (changes: Partial<EventRules> | undefined, now: number) =>
+    decide({ kind: 'due' }, event, changes && { ...rules, ...changes }, now, lambdaDelays);
+  assert.deepEqual(due({}, 21_600_000), { kind: 'invoke' });
+  // Nobody was there to try it in time.
+  assert.deepEqual(due({}, 21_600_001), { kind: 'over', condition: 'EventAgeExceeded' });
+  assert.deepEqual(due({ isDisabled: true }, 21_600_001), { kind: 'over', condition: 'ZeroReservedConcurrency' });
+  assert.deepEqual(due(undefined, 0), { kind: 'forget' });
+  const gone: InvokeOutcome = { kind: 'not-found', message: 'no such function' };
+  assert.deepEqual(decide(gone, event, rules, 0, lambdaDelays), { kind: 'forget' });
+  const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: 1 };
+  assert.deepEqual(decide(tooLarge, event, rules, 0, lambdaDelays), { kind: 'over', condition: 'RetriesExhausted' });
+  const undelivered = (now: number) => decide({ kind: 'undelivered' }, event, undefined, now, lambdaDelays);
+  assert.deepEqual(undelivered(21_900_000), { kind: 'retry', dueAt: 21_908_000, spendsAttempt: false });
+  assert.deepEqual(undelivered(21_900_001), { kind: 'forget' });
+});
+
 describe('the queue of asynchronous invocations', () => {
   const quick = { retryMilliseconds: [1, 2], throttleFirstMilliseconds: 1, throttleLongestMilliseconds: 5 };
 
@@ -173,7 +191,8 @@ describe('kill -9 of the engine', { timeout: 120_000 }, () => {
       out += text;
     });
     const line = await eventually(() => out.split('\n').find((each) => each.includes('"ready"')), {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
+      what: 'the engine is ready',
     });
     return { child, endpoint: (JSON.parse(line) as { endpoint: string }).endpoint };
   }

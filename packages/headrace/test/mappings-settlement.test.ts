@@ -253,6 +253,20 @@ describe('age', () => {
     assert.equal((settle(throttled, facts, aged, NOW, 0).fates as Fate[])[1]!.kind, 'drop');
   });
 
+  test('those that expired go on as one batch, and so does the rest: also where it would have been halved', () => {
+    const facts = batch([1, 2, 3, 4, 5], { ages: [0, 60_001, 0, 60_001, 0] });
+    for (const event of [{ kind: 'due' } as const, functionError, throttled])
+      for (const bisect of [false, true]) {
+        const fates = settle(event, facts, { ...aged, bisect, hasDestination: true }, NOW, 0.5)
+          .fates as readonly Fate[];
+        assert.deepEqual(
+          fates.map((fate) => fates.indexOf(fate)),
+          [0, 1, 0, 1, 0],
+        );
+        assert.notEqual(fates[0]!.kind, 'split');
+      }
+  });
+
   test('a success settles whatever the age', () => {
     assert.deepEqual(settle(success(null), batch([1], { ages: [1e9] }), aged, NOW, 0).fates, { kind: 'done' });
   });
@@ -261,6 +275,32 @@ describe('age', () => {
     const facts = batch([1], { ages: [1e9], retries: 2 });
     const { fates } = settle(functionError, facts, { ...aged, maximumRetries: 2, hasDestination: true }, NOW, 0);
     assert.deepEqual(fates, { kind: 'destination', condition: 'RetryAttemptsExhausted' });
+  });
+});
+
+describe('a delivery to the destination', () => {
+  const strict = rules({ maximumRetries: 2, maximumAgeMilliseconds: 60_000, hasDestination: true });
+  const exhausted = batch([1, 2], { retries: 2, ages: [1e9, 1e9], failures: 3 });
+
+  test('that arrived settles the records', () => {
+    assert.deepEqual(settle({ kind: 'delivered' }, exhausted, strict, NOW, 0.5), {
+      fates: { kind: 'done' },
+      spendsAttempt: false,
+    });
+  });
+
+  test('that failed is tried again for ever, with back-off: it is never dropped, whatever attempts and age', () => {
+    const failure = { type: 'DESTINATION', message: 'down' };
+    assert.deepEqual(settle({ kind: 'undelivered', failure }, exhausted, strict, NOW, 0.5), {
+      fates: { kind: 'retry', at: NOW + 2000 },
+      spendsAttempt: false,
+      failure,
+    });
+  });
+
+  test('whose destination was removed is a matter for the function again, by the rules of now', () => {
+    const { fates } = settle({ kind: 'destination-removed' }, exhausted, rules(), NOW, 0.5);
+    assert.deepEqual(fates, { kind: 'invoke' });
   });
 });
 

@@ -82,7 +82,11 @@ it('what mappings and functions count is there in Prometheus form, and nothing c
     ...invocation,
     outcome: { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' },
   });
-  commitChannel.publish({ uuid: 'u-1', offsets: [], results: [{ kind: 'committed' }, { kind: 'fenced' }] });
+  commitChannel.publish({
+    uuid: 'u-1',
+    offsets: [],
+    results: [{ kind: 'committed' }, { kind: 'fenced', reason: 'UNKNOWN_MEMBER_ID' }],
+  });
 
   const seen = await scrape(metrics);
   const expected: Record<string, number> = {

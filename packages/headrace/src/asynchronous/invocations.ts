@@ -5,7 +5,7 @@ import type { Invoke, InvokeOutcome } from '../functions/outcome.ts';
 import type { EventQueue, QueuedEvent } from '../store/event-queue.ts';
 import type { ResultDelivery } from './delivery.ts';
 import { type EventResult, resultOf } from './result.ts';
-import { decide, type EventDelays, type EventRules, lambdaDelays } from './rules.ts';
+import { type Decision, decide, type EventDelays, type EventRules, lambdaDelays } from './rules.ts';
 
 /** An event is over: `{ requestId, functionName, condition, attempts, ageMilliseconds, dropped }`. */
 export const asynchronousEventChannel = channel('headrace:asynchronous:event');
@@ -34,8 +34,6 @@ export interface AsynchronousInvocations {
 }
 
 const defaultConcurrency = 100;
-/** A destination that is down is tried again for as long as an event lives on Lambda, and then the result is lost. */
-const longestDeliveryMilliseconds = 21_600_000;
 
 export function createAsynchronousInvocations(options: AsynchronousOptions): AsynchronousInvocations {
   return new Invocations(options);
@@ -117,30 +115,33 @@ class Invocations implements AsynchronousInvocations {
   }
 
   async #invoke(event: QueuedEvent): Promise<void> {
-    const { queue, invoke, rulesOf, clock } = this.#options;
+    const { invoke, rulesOf, clock } = this.#options;
     const rules = rulesOf(event.functionName, event.qualifier);
-    if (rules === undefined) {
-      queue.remove(event.requestId);
-      return;
-    }
-    if (rules.isDisabled) return await this.#finish(event, rules, 'ZeroReservedConcurrency', undefined, event.attempts);
+    const before = decide({ kind: 'due' }, event, rules, clock.now(), this.#delays);
+    if (before.kind !== 'invoke') return await this.#carryOut(event, before, undefined, rules, event.attempts);
     const outcome = await invoke(`${event.functionName}:${event.qualifier}`, event.payload, {
       requestId: event.requestId,
     });
-    if (outcome.kind === 'not-found') {
-      queue.remove(event.requestId);
-      return;
-    }
     const reached = outcome.kind === 'success' || outcome.kind === 'function-error';
     const attempts = event.attempts + (reached ? 1 : 0);
-    const now = clock.now();
-    const decision = decide(outcome, { ...event, attempts }, rules, now, this.#delays);
+    const decision = decide(outcome, { ...event, attempts }, rules, clock.now(), this.#delays);
+    await this.#carryOut(event, decision, outcome, rules, attempts);
+  }
+
+  async #carryOut(
+    event: QueuedEvent,
+    decision: Decision,
+    outcome: InvokeOutcome | undefined,
+    rules: EventRules | undefined,
+    attempts: number,
+  ): Promise<void> {
+    const { queue } = this.#options;
     if (decision.kind === 'retry') {
       const delays = decision.spendsAttempt ? 0 : event.delays + 1;
       queue.update({ requestId: event.requestId, attempts, delays, dueAt: decision.dueAt, result: undefined });
-      return;
-    }
-    await this.#finish(event, rules, decision.condition, outcome, attempts);
+    } else if (decision.kind === 'over' && rules !== undefined) {
+      await this.#finish(event, rules, decision.condition, outcome, attempts);
+    } else queue.remove(event.requestId);
   }
 
   async #finish(
@@ -186,17 +187,16 @@ class Invocations implements AsynchronousInvocations {
       if (left.deadLetterTarget !== undefined) await delivery.toDeadLetter(left.deadLetterTarget, event, result);
       queue.remove(requestId);
     } catch (error) {
-      const now = clock.now();
       const reason = error instanceof Error ? error.message : String(error);
-      if (now - event.acceptedAt > longestDeliveryMilliseconds + this.#delays.throttleLongestMilliseconds) {
+      const decision = decide({ kind: 'undelivered' }, event, undefined, clock.now(), this.#delays);
+      if (decision.kind !== 'retry') {
         log(`the result of event ${requestId} of ${event.functionName} is lost: ${reason}`);
         queue.remove(requestId);
         return;
       }
       log(`the result of event ${requestId} of ${event.functionName} waits: ${reason}`);
-      const { throttleFirstMilliseconds: first, throttleLongestMilliseconds: longest } = this.#delays;
-      const wait = Math.min(longest, first * 2 ** Math.min(event.delays, 30));
-      queue.update({ requestId, attempts, delays: event.delays + 1, dueAt: now + wait, result: JSON.stringify(left) });
+      const delays = event.delays + 1;
+      queue.update({ requestId, attempts, delays, dueAt: decision.dueAt, result: JSON.stringify(left) });
     }
   }
 }

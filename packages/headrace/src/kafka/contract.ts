@@ -53,10 +53,14 @@ export interface OffsetCommit extends TopicPartition {
   readonly metadata: string;
 }
 
-/** Result of one partition's commit. A fenced one must not be repeated: the partition belongs to another member. */
+/**
+ * Result of one partition's commit. A fenced one must not be repeated: the partition belongs to another member. `reason`
+ * is the name of the broker's error code, such as UNKNOWN_MEMBER_ID or ILLEGAL_GENERATION, or NOT_ASSIGNED where the
+ * partition was gone before the broker was asked.
+ */
 export type CommitResult =
   | { readonly kind: 'committed' }
-  | { readonly kind: 'fenced' }
+  | { readonly kind: 'fenced'; readonly reason: string }
   | { readonly kind: 'failed'; readonly error: HeadraceError };
 
 /** Calls into the owner of a consumer. None may throw; all are made from the event loop, never re-entrantly. */

@@ -116,7 +116,13 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
 
   commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
     if (offsets.length === 0) return Promise.resolve([]);
-    return this.#committer.commit(offsets, (place) => this.#owned.has(keyOf(place)));
+    // By assignment, not by name: a commit of a former life that is tried again after the partition went and came back
+    // would rewind what another member committed in between.
+    const assignments = offsets.map((place) => this.#owned.get(keyOf(place)));
+    return this.#committer.commit(offsets, (index) => {
+      const assignment = assignments[index];
+      return assignment !== undefined && this.#owned.get(keyOf(offsets[index]!)) === assignment;
+    });
   }
 
   close(options: { readonly timeoutMilliseconds?: number } = {}): Promise<void> {

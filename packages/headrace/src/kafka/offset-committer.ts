@@ -4,13 +4,12 @@ import type { Cluster } from './cluster.ts';
 import type { CommitResult, OffsetCommit } from './contract.ts';
 import { type CommittedOffset, type GroupIdentity, offsetCommit, offsetFetch } from './group-requests.ts';
 import type { Membership } from './membership.ts';
-import { brokerError, KafkaCode, needsCoordinator } from './protocol-errors.ts';
+import { brokerError, errorName, KafkaCode, needsCoordinator } from './protocol-errors.ts';
 
 /** A commit that did not succeed after this long is given up; the next one carries higher offsets anyway. */
 const COMMIT_TIMEOUT_MILLISECONDS = 30_000;
 
 const committed: CommitResult = { kind: 'committed' };
-const fenced: CommitResult = { kind: 'fenced' };
 
 /** Errors after which the generation or epoch is not the current one; the partition may still be ours. */
 const staleCodes = new Set<number>([
@@ -48,22 +47,27 @@ export class OffsetCommitter {
 
   /**
    * Commits in one request. What is refused for a reason that passes is tried again, as long as `isOwned` says that the
-   * partition is still ours; a partition that is not is never committed.
+   * partition is still ours, by the same assignment; one that is not is never committed. `isOwned` gets the index.
    */
   async commit(
     offsets: readonly OffsetCommit[],
-    isOwned: (place: OffsetCommit) => boolean,
+    isOwned: (index: number) => boolean,
   ): Promise<readonly CommitResult[]> {
     const results = new Array<CommitResult | undefined>(offsets.length);
+    /** The last code that each was refused with as stale: the reason, should the partition turn out to be gone. */
+    const refusals = new Array<number | undefined>(offsets.length);
     const deadline = performance.now() + COMMIT_TIMEOUT_MILLISECONDS;
     const backoff = new Backoff(50, 1_000);
     let last: HeadraceError | undefined;
     for (;;) {
       const open: number[] = [];
-      offsets.forEach((offset, index) => {
-        if (results[index] === undefined && !isOwned(offset)) results[index] = fenced;
+      for (let index = 0; index < offsets.length; index++) {
+        if (results[index] === undefined && !isOwned(index)) {
+          const code = refusals[index];
+          results[index] = { kind: 'fenced', reason: code === undefined ? 'NOT_ASSIGNED' : errorName(code) };
+        }
         if (results[index] === undefined) open.push(index);
-      });
+      }
       if (open.length === 0) return results as CommitResult[];
       const left = deadline - performance.now();
       if (left <= 0 || this.#closed.aborted) {
@@ -88,10 +92,11 @@ export class OffsetCommitter {
           const code = codes[position]!;
           if (code === 0) results[index] = committed;
           else if (fencedCodes.has(code)) {
-            results[index] = fenced;
+            results[index] = { kind: 'fenced', reason: errorName(code) };
             membership.suspect();
           } else if (staleCodes.has(code)) {
             isStale = true;
+            refusals[index] = code;
             last = brokerError(code, 'commit');
           } else if (needsCoordinator(code) || passingCodes.has(code)) {
             if (needsCoordinator(code)) membership.coordinatorFailed();

@@ -33,6 +33,7 @@ export function carryOut(
         break;
       case 'invoke':
         keep(slices, (part) => {
+          part.condition = undefined;
           part.notBefore = 0;
         });
         break;

@@ -4,7 +4,7 @@
  */
 import { HeadraceError } from '../errors.ts';
 import type { CommitResult, GroupConsumer } from '../kafka/contract.ts';
-import { commitChannel } from '../telemetry/channels.ts';
+import { commitChannel, commitRefusedChannel } from '../telemetry/channels.ts';
 import type { Lane } from './lane.ts';
 import type { PollerContext } from './poller-context.ts';
 import type { PollerCounts } from './poller-counts.ts';
@@ -129,11 +129,14 @@ export class Committer {
       this.#last.set(lane.name, { topic, partition, offset });
       return false;
     }
-    if (lane.tracker.closed) return false;
     if (result.kind === 'fenced') {
-      this.#onFenced(lane);
+      const { topic, partition } = lane.assigned;
+      if (commitRefusedChannel.hasSubscribers)
+        commitRefusedChannel.publish({ uuid: this.#uuid, topic, partition, offset, reason: result.reason });
+      if (!lane.tracker.closed) this.#onFenced(lane);
       return false;
     }
+    if (lane.tracker.closed) return false;
     lane.requestedCommit = -1;
     this.#mark(lane);
     return true;

@@ -5,12 +5,13 @@ import {
   batchChannel,
   filterChannel,
   lagChannel,
+  lateResultChannel,
   mappingInvocationChannel,
   rebalanceChannel,
 } from '../telemetry/channels.ts';
 import type { Lane } from './lane.ts';
 import type { MappingOptions } from './options.ts';
-import { singleRecords } from './slice.ts';
+import { type Slice, singleRecords } from './slice.ts';
 import { partitionSnapshot } from './snapshot.ts';
 import type { WorkItem } from './work-item.ts';
 
@@ -83,6 +84,12 @@ export function publishRebalance(
     lost: names(change.lost),
     rebalances: counts.rebalances,
   });
+}
+
+export function publishLateResult(options: MappingOptions, { lane, from, to }: Slice): void {
+  if (!lateResultChannel.hasSubscribers) return;
+  const { topic, partition } = lane.assigned;
+  lateResultChannel.publish({ uuid: options.uuid, topic, partition, from, to });
 }
 
 /** About once a second while the mapping works. */

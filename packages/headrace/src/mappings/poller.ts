@@ -28,13 +28,14 @@ import {
   publishFiltered,
   publishInvocation,
   publishLag,
+  publishLateResult,
   publishRebalance,
 } from './poller-counts.ts';
 import { BYTES_A_STEP, ReadyLanes } from './ready-lanes.ts';
 import { PollerScale } from './scaling.ts';
 import {
+  type BatchEvent,
   type BatchFacts,
-  backoffMilliseconds,
   type FailureCondition,
   type Settlement,
   settle,
@@ -269,7 +270,7 @@ export class Poller implements ConsumerListener {
     for (const item of this.#waiting) {
       if (item.notBefore > now) next = Math.min(next, item.notBefore);
       else if (!item.isFirst()) continue;
-      else if (item.condition !== undefined) this.#deliver(item, item.condition);
+      else if (item.condition !== undefined) this.#deliver(item, item.condition, now);
       else if (this.#inFlight < this.#slots) this.#invoke(item, now);
     }
     return next;
@@ -433,8 +434,12 @@ export class Poller implements ConsumerListener {
   /** Notes slices as settled, and counts the records whose assignment still lives. */
   #settleAll(item: WorkItem, fate: FinalFate, slices: readonly Slice[]): void {
     let records = 0;
-    for (const { lane, from, to, count } of slices) {
-      if (!lane.tracker.settle(from, to)) continue;
+    for (const slice of slices) {
+      const { lane, from, to, count } = slice;
+      if (!lane.tracker.settle(from, to)) {
+        publishLateResult(this.#options, slice);
+        continue;
+      }
       records += count;
       this.#committer.settled(lane);
     }
@@ -446,38 +451,33 @@ export class Poller implements ConsumerListener {
   }
 
   /** Hands a batch to the destination; until it is there, its lanes wait. */
-  #deliver(item: WorkItem, condition: FailureCondition): void {
+  #deliver(item: WorkItem, condition: FailureCondition, now: number): void {
     const { destinations, clock, observer, random } = this.#context;
     const destination = item.destination ?? this.#options.destination;
     if (destination === undefined) {
-      // It was removed meanwhile: the batch is judged again, by the rules of now.
-      item.condition = undefined;
+      this.#apply(item, settle({ kind: 'destination-removed' }, this.#facts(item), this.#options.rules, now, 0), now);
       this.#stepAgain = true;
       return;
     }
     this.#waiting.delete(item);
     item.busy = true;
     this.#busy.add(item);
-    const batch = failedBatch(item, this.#options, destination, condition, clock.now(), () => randomUuid(random));
-    const ended = (settlement: Settlement): void => {
+    const batch = failedBatch(item, this.#options, destination, condition, now, () => randomUuid(random));
+    const ended = (event: BatchEvent): void => {
       item.busy = false;
       this.#busy.delete(item);
       releaseBuffer(batch.payload);
-      this.#apply(item, settlement, clock.now());
+      const at = clock.now();
+      this.#apply(item, settle(event, this.#facts(item), this.#options.rules, at, random()), at);
       this.#step();
     };
     const delivered = destinations?.deliver(batch) ?? Promise.reject(new Error('No destinations are set up.'));
     delivered.then(
-      () => ended({ fates: { kind: 'done' }, spendsAttempt: false }),
+      () => ended({ kind: 'delivered' }),
       (error: unknown) => {
         const failure = toHeadraceError(error);
         observer.destinationFailed(failure);
-        const wait = backoffMilliseconds(this.#options.rules.backoff, item.failures + 1, random());
-        ended({
-          fates: { kind: 'retry', at: clock.now() + wait },
-          spendsAttempt: false,
-          failure: { type: failure.code, message: failure.message },
-        });
+        ended({ kind: 'undelivered', failure: { type: failure.code, message: failure.message } });
       },
     );
   }

@@ -14,7 +14,7 @@ export type FailureCondition =
   | 'Parked';
 
 export type Fate =
-  /** Young enough: may go to the function. Only ever the answer to `due`. */
+  /** To the function now. */
   | { readonly kind: 'invoke' }
   /** Settled: the function took it. */
   | { readonly kind: 'done' }
@@ -27,8 +27,14 @@ export type Fate =
   /** Settled without anybody having it: no destination is configured. */
   | { readonly kind: 'drop'; readonly condition: FailureCondition };
 
-/** What can happen to a batch: an invocation ended, or it is about to be invoked. */
-export type BatchEvent = InvokeOutcome | { readonly kind: 'due' };
+/** What can happen to a batch: it is about to be invoked, an invocation ended, or a delivery to a destination did. */
+export type BatchEvent =
+  | { readonly kind: 'due' }
+  | InvokeOutcome
+  | { readonly kind: 'delivered' }
+  | { readonly kind: 'undelivered'; readonly failure: Failure }
+  /** It was on its way to a destination that the mapping has no more. */
+  | { readonly kind: 'destination-removed' };
 
 export interface SettlementRules {
   /** Retries after the first attempt; Infinity: no limit. */
@@ -66,7 +72,10 @@ export interface BatchFacts {
 }
 
 export interface Settlement {
-  /** One fate for all, or one a record in the order of `records()`. */
+  /**
+   * One fate for all, or one a record in the order of `records()`. Records that share a fate, the very same object, go on
+   * as one batch.
+   */
   readonly fates: Fate | readonly Fate[];
   /** The retry that follows counts against the limit. */
   readonly spendsAttempt: boolean;
@@ -127,6 +136,16 @@ export function settle(
       return unspent({ type: 'ResourceNotFoundException', message: event.message }, 0);
     case 'unavailable':
       return unspent({ type: event.type, message: event.message }, 0);
+    case 'delivered':
+      return { fates: DONE, spendsAttempt: false };
+    case 'undelivered': {
+      // A destination that is down blocks its partition. Age has no say: nobody else would have the records.
+      const wait = backoffMilliseconds(rules.backoff, batch.failures + 1, random);
+      return { fates: retryAt(now + wait), spendsAttempt: false, failure: event.failure };
+    }
+    case 'destination-removed':
+      // Judged anew, by the rules of now: without a destination ten retries are no limit any more.
+      return { fates: INVOKE, spendsAttempt: false };
   }
 
   /** The function did not run, as far as anybody knows: again later, for ever, unless the records grow too old. */
@@ -141,7 +160,8 @@ function failed(failure: Failure, batch: BatchFacts, rules: SettlementRules, now
   if (rules.bisect && batch.count > 1) {
     const aged = byAge(SPLIT, batch, rules, now);
     // Where some have expired the rest is not halved at their expense: it is tried again as it is, at once.
-    const fates = Array.isArray(aged) ? aged.map((fate: Fate) => (fate === SPLIT ? retryAt(now) : fate)) : aged;
+    const whole = retryAt(now);
+    const fates = Array.isArray(aged) ? aged.map((fate: Fate) => (fate === SPLIT ? whole : fate)) : aged;
     return { fates, spendsAttempt: false, failure };
   }
   const fates = byAge(again(batch, rules, now, random), batch, rules, now);
@@ -176,8 +196,9 @@ function partially(
     return failed({ type: 'MalformedPartialResponse', message }, batch, rules, now, random);
   }
   const retry = again(batch, rules, now, random);
+  const expired = lastResort('RecordAgeExceeded', rules);
   return {
-    fates: records.map((record, index) => (isFailed[index] ? aged(retry, record, rules, now) : DONE)),
+    fates: records.map((record, index) => (isFailed[index] ? aged(retry, record, rules, now, expired) : DONE)),
     spendsAttempt: true,
     failure: { type: 'BatchItemFailures', message: `The function reported ${found} of ${records.length} as failed.` },
   };
@@ -215,13 +236,14 @@ function byAge(fate: Fate, batch: BatchFacts, rules: SettlementRules, now: numbe
   if (rules.maximumAgeMilliseconds === Number.POSITIVE_INFINITY) return fate;
   // What is out of attempts stays so: the condition that came first is reported.
   if (fate.kind === 'destination' || fate.kind === 'drop') return fate;
-  const fates = batch.records().map((record) => aged(fate, record, rules, now));
+  const expired = lastResort('RecordAgeExceeded', rules);
+  const fates = batch.records().map((record) => aged(fate, record, rules, now, expired));
   return fates.every((each) => each === fate) ? fate : fates;
 }
 
-function aged(fate: Fate, record: RecordFacts, rules: SettlementRules, now: number): Fate {
+function aged(fate: Fate, record: RecordFacts, rules: SettlementRules, now: number, expired: Fate): Fate {
   if (fate.kind === 'destination' || fate.kind === 'drop') return fate;
-  return now - record.timestamp > rules.maximumAgeMilliseconds ? lastResort('RecordAgeExceeded', rules) : fate;
+  return now - record.timestamp > rules.maximumAgeMilliseconds ? expired : fate;
 }
 
 /** Type and message of the error object that a runtime posts; the bytes are the function's own and may be anything. */

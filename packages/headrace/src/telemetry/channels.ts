@@ -10,6 +10,16 @@ export const batchChannel = channel('headrace:mapping:batch');
 export const mappingInvocationChannel = channel('headrace:mapping:invocation');
 /** Offsets were committed: `{ uuid, offsets: [{ topic, partition, offset }], results }`. */
 export const commitChannel = channel('headrace:mapping:commit');
+/**
+ * The broker refused a commit, for good: the partition is another member's. `{ uuid, topic, partition, offset, reason }`,
+ * `reason` being the name of the broker's error code, such as UNKNOWN_MEMBER_ID.
+ */
+export const commitRefusedChannel = channel('headrace:mapping:commit-refused');
+/**
+ * A function's result came after its partition was lost and settled nothing: `{ uuid, topic, partition, from, to }`,
+ * offsets from `from` up to (not including) `to`.
+ */
+export const lateResultChannel = channel('headrace:mapping:late-result');
 /** Partitions came or went: `{ uuid, assigned, revoked, lost, rebalances }`. */
 export const rebalanceChannel = channel('headrace:mapping:rebalance');
 /** Records were dropped by the filter: `{ uuid, matched, filtered }`. */

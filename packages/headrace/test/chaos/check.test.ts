@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { boundAfterDeath, checkJournal } from './check.ts';
-import { commitsBack } from './commits.ts';
+import { checkJournal, leftOpen } from './check.ts';
+import { commitsBack, committedBefore } from './commits.ts';
 import { type JournalEntry, parseJournal } from './journal.ts';
 
 const ends = new Map([
@@ -77,12 +77,31 @@ test('two batches of a partition at once in one engine are out of order; in two 
   assert.deepEqual([zombie.outOfOrder, zombie.duplicates], [0, 10]);
 });
 
-test('what an engine leaves behind is what was in flight and what ended just before', () => {
+test('what an engine leaves open is what was at work and what was settled beyond its last commit', () => {
   const cut = entriesOf(sound.replace('E 1550 7 1.4\n', ''));
-  assert.equal(boundAfterDeath(cut, 7, 1540, 100), 10);
-  assert.equal(boundAfterDeath(cut, 7, 1540, 515), 20);
-  assert.equal(boundAfterDeath(cut, 7, 1540, 520), 30);
-  assert.equal(boundAfterDeath(cut, 8, 1540, 520), 0);
+  const open = (committed: Record<string, number>, life = 7) =>
+    leftOpen(cut, life, 1540, (partition) => committed[partition]!);
+  assert.deepEqual(open({ 't-0': 30, 't-1': 10 }), { inFlight: 10, uncommitted: 0, uncommittedFor: 0 });
+  assert.deepEqual(open({ 't-0': 20, 't-1': 10 }), { inFlight: 10, uncommitted: 10, uncommittedFor: 510 });
+  assert.deepEqual(open({ 't-0': 15, 't-1': 0 }), { inFlight: 10, uncommitted: 25, uncommittedFor: 530 });
+  assert.deepEqual(open({ 't-0': 0, 't-1': 0 }, 8), { inFlight: 0, uncommitted: 0, uncommittedFor: 0 });
+});
+
+test('what was committed before a moment is the last commit before it', () => {
+  const commits = new Map([
+    [
+      't-0',
+      [
+        { offset: 5, at: 100 },
+        { offset: 9, at: 200 },
+      ],
+    ],
+  ]);
+  assert.deepEqual(
+    [100, 101, 200, 201].map((at) => committedBefore(commits, 't-0', at)),
+    [0, 5, 5, 9],
+  );
+  assert.equal(committedBefore(commits, 't-1', 1000), 0);
 });
 
 test('a line that is cut off at the end is left out, one that makes no sense is an error', () => {
@@ -94,10 +113,12 @@ test('a line that is cut off at the end is left out, one that makes no sense is 
 test('commits that go back are counted, by partition', () => {
   assert.equal(
     commitsBack(
-      new Map([
-        ['t-0', [1, 5, 5, 9]],
-        ['t-1', [2, 1, 3, 2]],
-      ]),
+      new Map(
+        Object.entries({ 't-0': [1, 5, 5, 9], 't-1': [2, 1, 3, 2] }).map(([name, offsets]) => [
+          name,
+          offsets.map((offset, at) => ({ offset, at })),
+        ]),
+      ),
     ),
     2,
   );

@@ -92,26 +92,47 @@ export function checkJournal(entries: readonly JournalEntry[], ends: TopicEnds):
   return { records, lost, outOfOrder, duplicates, longestStall, faults };
 }
 
+/** What an engine that died or lost its partitions leaves to be handed out again. */
+export interface LeftOpen {
+  /** Records that were at work. */
+  readonly inFlight: number;
+  /** Records whose work had ended, and whose commit the broker had not accepted. */
+  readonly uncommitted: number;
+  /** How long before the death the first of those had ended (ms); 0 where there are none. */
+  readonly uncommittedFor: number;
+}
+
 /**
- * What an engine that died at `diedAt` may have to hand out again: what was in flight, and what ended within `window`
- * milliseconds before, whose commit need not have arrived.
+ * The bound of duplicates after a death, from what happened and not from how long things should take: a record was at
+ * work when the engine died, or it was settled and lies at or above what the broker had accepted as committed by then
+ * (`committed`, by partition). A commit request that the death overtook counts as not made, one that arrived counts.
  */
-export function boundAfterDeath(
+export function leftOpen(
   entries: readonly JournalEntry[],
   life: number,
   diedAt: number,
-  window: number,
-): number {
+  committed: (partition: string) => number,
+): LeftOpen {
   const endedAt = new Map<string, number>();
   for (const entry of entries)
     if (entry.kind === 'ended' && entry.life === life) endedAt.set(entry.invocation, entry.at);
-  let bound = 0;
+  let inFlight = 0;
+  let uncommitted = 0;
+  let uncommittedFor = 0;
   for (const entry of entries) {
     if (entry.kind !== 'began' || entry.life !== life) continue;
     const end = endedAt.get(entry.invocation) ?? Number.POSITIVE_INFINITY;
-    if (end >= diedAt - window) for (const { from, to } of entry.ranges) bound += to - from;
+    for (const { partition, from, to } of entry.ranges) {
+      const open = to - Math.max(from, Math.min(to, committed(partition)));
+      if (open === 0) continue;
+      if (end >= diedAt) inFlight += open;
+      else {
+        uncommitted += open;
+        uncommittedFor = Math.max(uncommittedFor, diedAt - end);
+      }
+    }
   }
-  return bound;
+  return { inFlight, uncommitted, uncommittedFor };
 }
 
 /** True when every record up to the ends was worked on. */

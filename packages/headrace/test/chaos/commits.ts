@@ -6,13 +6,22 @@ import { lookUpOffsets } from '../../src/kafka/offset-lookup.ts';
 
 const TOPIC = '__consumer_offsets';
 
+export interface AcceptedCommit {
+  readonly offset: number;
+  /** When the broker took it (ms since 1970). */
+  readonly at: number;
+}
+
+/** By partition name, in the broker's order. */
+export type AcceptedCommits = ReadonlyMap<string, readonly AcceptedCommit[]>;
+
 /**
- * The offsets that the broker accepted as a group's commits, by partition name and in its order: they are records of
- * `__consumer_offsets`, which has one partition here. A refused commit leaves none.
+ * What the broker accepted as a group's commits: they are records of `__consumer_offsets`, which has one partition here.
+ * A refused commit leaves none.
  */
-export async function acceptedCommits(bootstrapServers: string, group: string): Promise<Map<string, number[]>> {
+export async function acceptedCommits(bootstrapServers: string, group: string): Promise<AcceptedCommits> {
   const end = await endOffset(bootstrapServers);
-  const commits = new Map<string, number[]>();
+  const commits = new Map<string, AcceptedCommit[]>();
   const cursor = new RecordCursor();
   let position = 0;
   const cluster = createKafkaCluster({ bootstrapServers: [bootstrapServers] });
@@ -27,8 +36,9 @@ export async function acceptedCommits(bootstrapServers: string, group: string): 
               const commit = decode(cursor);
               if (commit === undefined || commit.group !== group) continue;
               const list = commits.get(commit.name);
-              if (list === undefined) commits.set(commit.name, [commit.offset]);
-              else list.push(commit.offset);
+              const accepted = { offset: commit.offset, at: cursor.timestamp };
+              if (list === undefined) commits.set(commit.name, [accepted]);
+              else list.push(accepted);
             }
             position = chunk.nextOffset;
             chunk.release();
@@ -49,11 +59,16 @@ export async function acceptedCommits(bootstrapServers: string, group: string): 
 }
 
 /** How often a commit went back behind the one before. */
-export function commitsBack(commits: ReadonlyMap<string, readonly number[]>): number {
+export function commitsBack(commits: AcceptedCommits): number {
   let back = 0;
-  for (const offsets of commits.values())
-    for (let i = 1; i < offsets.length; i++) if (offsets[i]! < offsets[i - 1]!) back++;
+  for (const list of commits.values())
+    for (let i = 1; i < list.length; i++) if (list[i]!.offset < list[i - 1]!.offset) back++;
   return back;
+}
+
+/** What was committed of a partition before a moment; 0 where nothing was: the groups here begin at the beginning. */
+export function committedBefore(commits: AcceptedCommits, partition: string, at: number): number {
+  return commits.get(partition)?.findLast((commit) => commit.at < at)?.offset ?? 0;
 }
 
 async function endOffset(bootstrapServers: string): Promise<number> {

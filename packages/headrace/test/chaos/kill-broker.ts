@@ -32,7 +32,7 @@ export const killBroker: Scenario = {
       await progress(journal, readyAt);
       slowest = Math.max(slowest, entriesOf(journal).find(({ at }) => at > readyAt)!.at - readyAt);
     }
-    const verdict = await judge(world, topic, await load.stop());
+    const { verdict } = await judge(world, topic, await load.stop());
     // The member outlives its broker: nothing is handed to anybody else, so nothing comes again.
     return {
       ...verdict,

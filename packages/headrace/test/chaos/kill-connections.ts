@@ -26,7 +26,7 @@ export const killConnections: Scenario = {
     // Those that are open already would live on.
     world.proxy.cutAll();
     await pass(seconds * 1000);
-    const verdict = await judge(world, topic, await load.stop());
+    const { verdict } = await judge(world, topic, await load.stop());
     world.proxy.behaviour.cutAfterMs = undefined;
     return {
       ...verdict,

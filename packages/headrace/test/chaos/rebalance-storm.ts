@@ -41,7 +41,7 @@ export const rebalanceStorm: Scenario = {
       await pass(1000);
     }
     await Promise.all(changes);
-    const verdict = await judge(world, topic, await load.stop());
+    const { verdict } = await judge(world, topic, await load.stop());
     return {
       ...verdict,
       scenario: this.name,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '@headrace/testing';
 import { checkJournal, type TopicEnds, type Verdict } from './check.ts';
-import { acceptedCommits, commitsBack } from './commits.ts';
+import { type AcceptedCommits, acceptedCommits, commitsBack } from './commits.ts';
 import { type JournalEntry, readJournal } from './journal.ts';
 import type { World } from './world.ts';
 
@@ -16,6 +16,8 @@ export interface Report extends Verdict {
   readonly commitsBack: number;
   /** What was done, in words. */
   readonly done: string;
+  /** What else was not as it must be, in words. */
+  readonly problems?: readonly string[];
 }
 
 export interface Scenario {
@@ -33,7 +35,7 @@ export async function judge(
   name: string,
   ends: TopicEnds,
   timeoutMs = 120_000,
-): Promise<Verdict & Pick<Report, 'protocol' | 'commits' | 'commitsBack'>> {
+): Promise<{ verdict: Verdict & Pick<Report, 'protocol' | 'commits' | 'commitsBack'>; accepted: AcceptedCommits }> {
   const journal = world.journal(name);
   let verdict: Verdict | undefined;
   try {
@@ -49,7 +51,10 @@ export async function judge(
   }
   const accepted = await acceptedCommits(world.kafka.bootstrapServers, name);
   const commits = [...accepted.values()].reduce((sum, { length }) => sum + length, 0);
-  return { ...verdict!, protocol: world.protocol, commits, commitsBack: commitsBack(accepted) };
+  return {
+    verdict: { ...verdict!, protocol: world.protocol, commits, commitsBack: commitsBack(accepted) },
+    accepted,
+  };
 }
 
 export const entriesOf = (journal: string): JournalEntry[] => readJournal(journal);
@@ -81,8 +86,9 @@ export function failures({
   bound,
   commits,
   commitsBack: back,
+  problems = [],
 }: Report): string[] {
-  const list: string[] = [];
+  const list = [...problems];
   if (records === 0) list.push('there were no records');
   if (lost > 0) list.push(`${lost} records lost`);
   if (outOfOrder > 0) list.push(`${outOfOrder} records out of order`);

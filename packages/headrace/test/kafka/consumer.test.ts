@@ -183,7 +183,7 @@ for (const [server, skip, start, groupProtocol] of cases) {
       await using reader = consume(topic, `${topic}-group`);
       await eventually(() => reader.consumer.partitions.length === 1);
       const commit = { topic, partition: 7, offset: 1, leaderEpoch: -1, metadata: '' };
-      assert.deepEqual(await reader.consumer.commit([commit]), [{ kind: 'fenced' }]);
+      assert.deepEqual(await reader.consumer.commit([commit]), [{ kind: 'fenced', reason: 'NOT_ASSIGNED' }]);
     });
 
     test('a topic that is made later is found, and its absence is told until then', async () => {

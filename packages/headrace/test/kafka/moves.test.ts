@@ -131,6 +131,23 @@ test('a member whose session ended is told at its next commit, and joins anew', 
   assert.ok(reader.consumer.partitions.every(({ epoch }) => before.every((old) => epoch > old.epoch)));
 });
 
+test('a commit that waits while its partition goes and comes back is given up: it would rewind', async () => {
+  await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
+  await using reader = consume(broker, { sessionTimeoutMilliseconds: 6_000 });
+  await send(broker, 0, 30);
+  await eventually(() => reader.positions.get('t/0')?.offset === 30);
+  // It does not reach the coordinator for now: the commit of 30 is tried again and again.
+  const fault = broker.faults.add({ api: 'OffsetCommit', cut: 'before' });
+  const commit = reader.consumer.commit([{ topic: 't', partition: 0, offset: 30, leaderEpoch: -1, metadata: '' }]);
+  await eventually(() => fault.hits > 0);
+  const [member] = broker.control.group('g')!.members;
+  assert.equal(broker.control.expireMember('g', member!), true);
+  await eventually(() => reader.lost.length === 1 && reader.consumer.partitions.length === 1, { timeoutMs: 20_000 });
+  fault.remove();
+  assert.deepEqual(await commit, [{ kind: 'fenced', reason: 'NOT_ASSIGNED' }]);
+  assert.equal(broker.control.group('g')!.offsets['t']?.[0], undefined);
+});
+
 test('a partition that hangs holds back no other', async () => {
   await using broker = await start({ nodes: 1 });
   await using reader = consume(broker);

@@ -20,12 +20,18 @@ function faults(seen: readonly (string | null)[], count: number): string[] {
   return times.flatMap((time, number) => (time === 1 ? [] : [`${number} came ${time} times`]));
 }
 
+/** Of members by KIP-848; the others name theirs. */
+const SESSION_MILLISECONDS = 3_000;
+
 describe('a consumer in trouble, on Apache Kafka', { skip: needs('java', 'maven') }, () => {
   let kafka: Kafka;
   let proxy: ChaosProxy;
   before(async () => {
     const proxyPort = await freePort();
-    kafka = await startKafka({ proxyPort });
+    kafka = await startKafka({
+      proxyPort,
+      properties: { 'group.consumer.session.timeout.ms': SESSION_MILLISECONDS },
+    });
     proxy = await ChaosProxy.start({ target: kafka.listeners.proxied, port: proxyPort });
   });
   after(async () => {
@@ -96,6 +102,28 @@ describe('a consumer in trouble, on Apache Kafka', { skip: needs('java', 'maven'
       // Nothing was committed before: the same records come again, with a higher epoch.
       await eventually(() => reader.count === 20);
       assert.ok(reader.assigned[2]!.epoch > reader.assigned[1]!.epoch);
+    });
+  }
+
+  for (const groupProtocol of ['classic', 'consumer'] as const) {
+    test(`a member that slept through its session has its commit refused, by the broker's code (${groupProtocol})`, async () => {
+      const topic = `slept-${groupProtocol}`;
+      await createTopics(kafka.bootstrapServers, [topic], 2);
+      await produce(kafka.bootstrapServers, numbers(topic, 0, 10, 2));
+      await using reader = consume(topic, { sessionTimeoutMilliseconds: 3_000 }, { groupProtocol });
+      await eventually(() => reader.count === 10);
+      // As a stopped process: no heartbeat, no timer, nothing is read. The commit is the first thing that it does then.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SESSION_MILLISECONDS + 1_500);
+      const refused = await reader.commit();
+      const reasons = refused.map((result) => (result.kind === 'fenced' ? result.reason : result.kind));
+      assert.deepEqual(reasons, ['UNKNOWN_MEMBER_ID', 'UNKNOWN_MEMBER_ID']);
+      await eventually(() => reader.lost.length === 2, { timeoutMs: 20_000 });
+      // Nothing was committed: all of it comes again, and by the new assignment a commit counts.
+      await eventually(() => reader.count === 20, { timeoutMs: 30_000 });
+      assert.deepEqual(
+        (await reader.commit()).map(({ kind }) => kind),
+        ['committed', 'committed'],
+      );
     });
   }
 

@@ -115,7 +115,8 @@ export class Checker {
     if (life.expelledAt < 0) this.#allowOpen(life);
     if (clean && life.inFlight > 0 && waited < SHORTEST_DRAIN)
       throw new Violation(`${nameOf(partition)} was given back after ${waited} ms with an invocation in flight`);
-    if (clean && life.inFlight === 0 && !this.commitsMayFail()) {
+    // Whoever was thrown out and does not know it yet has its last commit refused.
+    if (clean && life.expelledAt < 0 && life.inFlight === 0 && !this.commitsMayFail()) {
       for (const offset of life.resolved) {
         if (offset < committed) continue;
         const firstOpen = this.#firstUnresolved(life);

@@ -65,9 +65,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'destination-failure-loses-the-batch',
-    file: 'poller.ts',
-    from: "fates: { kind: 'retry', at: clock.now() + wait },",
-    to: "fates: { kind: 'drop', condition },",
+    file: 'settlement.ts',
+    from: 'return { fates: retryAt(now + wait), spendsAttempt: false, failure: event.failure };',
+    to: 'return { fates: DONE, spendsAttempt: false, failure: event.failure };',
   },
   {
     name: 'revocation-does-not-wait-for-the-invocation',

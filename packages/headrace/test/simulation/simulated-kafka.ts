@@ -381,7 +381,7 @@ export class SimulatedConsumer implements GroupConsumer {
 
   #commitOne(commit: OffsetCommit): CommitResult {
     const log = this.#kafka.log(commit.topic, commit.partition);
-    if (this.#group.owners.get(log) !== this) return { kind: 'fenced' };
+    if (this.#group.owners.get(log) !== this) return { kind: 'fenced', reason: 'UNKNOWN_MEMBER_ID' };
     const name = `${log.topic}-${log.partition}`;
     const before = this.#group.offsets.get(name) ?? 0;
     this.#group.offsets.set(name, commit.offset);
