@@ -29,4 +29,11 @@ export class Deviation {
     this.squares = this.squares * keep + value * value;
     this.count++;
   }
+
+  reset(): void {
+    this.weight = 0;
+    this.sum = 0;
+    this.squares = 0;
+    this.count = 0;
+  }
 }

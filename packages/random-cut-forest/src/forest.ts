@@ -1,7 +1,7 @@
 import { type Attribution, attribute } from './attribution.ts';
 import { chooseKernel } from './engines.ts';
 import { RandomCutForestError } from './errors.ts';
-import { candidates, impute } from './imputation.ts';
+import { impute, type Neighbor, nearNeighbors } from './imputation.ts';
 import type { Kernel } from './kernel.ts';
 import { BATCH, layoutOf, NONE, TREE } from './layout.ts';
 import { type CompiledOptions, compileOptions, type RandomCutForestOptions } from './options.ts';
@@ -159,23 +159,6 @@ export class RandomCutForest {
   }
 
   /**
-   * Share of the trees whose nearest sample, the leaf that the record's point comes to, is within these distances of it.
-   * @param positions coordinates of the point that are compared
-   * @param within one distance for each
-   */
-  agreement(record: Point, positions: readonly number[], within: readonly number[]): number {
-    this.take(record);
-    this.prepareQuery();
-    if (!this.isOutputReady) return 0;
-    const { f32, layout } = this.state;
-    const query = layout.queryAt >> 2;
-    const near = candidates(this.state, []).filter((point) =>
-      positions.every((j, k) => Math.abs(f32[point + j]! - f32[query + j]!) <= within[k]!),
-    );
-    return near.length / layout.trees;
-  }
-
-  /**
    * What the forest would have expected in place of the record: of the block of the shingle with the largest
    * attribution, the coordinates that matter most (at most 5, each a tenth of the block or more) are imputed.
    * Returns the whole point.
@@ -242,6 +225,27 @@ export class RandomCutForest {
     this.setQuery(point);
     const ready = this.isOutputReady;
     return { score: ready ? this.scoreQuery() : 0, attribution: attribute(this.state, ready) };
+  }
+
+  /**
+   * {@link impute} for a whole point of `dimensions` numbers, whatever is in the shingle.
+   * @throws RandomCutForestError `INVALID_POINT`, `NOT_READY`
+   */
+  imputePoint(point: Point, missing: readonly number[]): Float32Array {
+    this.checkPoint(point);
+    this.setQuery(point);
+    return this.imputeQuery(missing);
+  }
+
+  /**
+   * The samples that a whole point comes to: one leaf a tree, equal ones joined.
+   * @throws RandomCutForestError `INVALID_POINT`, `NOT_READY`
+   */
+  nearNeighbors(point: Point): Neighbor[] {
+    this.checkPoint(point);
+    this.setQuery(point);
+    this.assertReady();
+    return nearNeighbors(this.state);
   }
 
   /** The whole state; a forest made of it by {@link fromBytes} goes on with the same scores, bit for bit. */
@@ -353,12 +357,7 @@ export class RandomCutForest {
   }
 
   private imputeQuery(missing: readonly number[]): Float32Array {
-    if (!this.isOutputReady) {
-      throw new RandomCutForestError(
-        'NOT_READY',
-        `the forest has learnt fewer than ${this.options.outputAfter} records`,
-      );
-    }
+    this.assertReady();
     for (const j of missing) {
       if (!Number.isInteger(j) || j < 0 || j >= this.options.dimensions) {
         throw new RandomCutForestError(
@@ -368,6 +367,11 @@ export class RandomCutForest {
       }
     }
     return impute(this.state, missing);
+  }
+
+  private assertReady(): void {
+    if (this.isOutputReady) return;
+    throw new RandomCutForestError('NOT_READY', `the forest has learnt fewer than ${this.options.outputAfter} records`);
   }
 
   private assertLive(): void {

@@ -21,20 +21,47 @@ export function impute(state: ForestState, missing: readonly number[]): Float32A
   for (const j of missing) {
     for (let k = 0; k < points.length; k++) values[k] = f32[points[k]! + j]!;
     values.sort();
-    const middle = values.length >> 1;
-    result[j] = values.length % 2 === 1 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2;
+    // Of an even number the lower middle one, as in the reference: a value that was seen.
+    result[j] = values[(values.length - 1) >> 1]!;
   }
   return result;
 }
 
 /** For each tree the word index of the stored point that explains the known coordinates of the query best. */
-export function candidates(state: ForestState, missing: readonly number[]): number[] {
+function candidates(state: ForestState, missing: readonly number[]): number[] {
   const isMissing = new Uint8Array(state.layout.dimensions);
   for (const j of missing) isMissing[j] = 1;
   return Array.from({ length: state.layout.trees }, (_, tree) => {
     const root = state.i32[state.treeAt(tree) + TREE.root]!;
     return bestLeaf(state, tree, root, 0, isMissing).point;
   });
+}
+
+/** A sample near a query. */
+export interface Neighbor {
+  readonly point: Float32Array;
+  /** Euclidean distance from the query. */
+  readonly distance: number;
+  /** Trees in which the query comes to it. */
+  readonly count: number;
+}
+
+/** The leaves that the query comes to, equal points joined. */
+export function nearNeighbors(state: ForestState): Neighbor[] {
+  const { f32, layout } = state;
+  const query = layout.queryAt >> 2;
+  const found = new Map<string, { point: Float32Array; distance: number; count: number }>();
+  for (const at of candidates(state, [])) {
+    const point = f32.slice(at, at + layout.dimensions);
+    const key = point.join();
+    const known = found.get(key);
+    if (known) known.count++;
+    else {
+      const squares = point.reduce((sum, value, j) => sum + (f32[query + j]! - value) ** 2, 0);
+      found.set(key, { point, distance: Math.sqrt(squares), count: 1 });
+    }
+  }
+  return [...found.values()];
 }
 
 /** Follows the cuts, both ways where the coordinate is missing. As deep as the tree, so recursion is safe. */
@@ -55,8 +82,7 @@ function bestLeaf(
     const leafMass = i32[leaf + 1]!;
     let distance = 0;
     for (let j = 0; j < dimensions; j++) if (!isMissing[j]) distance += Math.abs(f32[query + j]! - f32[point + j]!);
-    const mass = i32[state.treeAt(tree) + TREE.entries]!;
-    const rank = distance === 0 ? (1 - leafMass / (2 * mass)) / (depth + Math.log2(leafMass + 1)) : 1 / (depth + 1);
+    const rank = distance === 0 ? 1 / (depth + Math.log2(leafMass + 1)) : 1 / (depth + 1);
     return { rank, point };
   }
   const words = state.nodesAt(tree) + reference * 4;

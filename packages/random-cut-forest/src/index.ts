@@ -1,9 +1,10 @@
 export type { Attribution } from './attribution.ts';
 export { RandomCutForestError, type RandomCutForestErrorCode } from './errors.ts';
 export { type Point, RandomCutForest } from './forest.ts';
+export type { Neighbor } from './imputation.ts';
 export type { CompiledOptions, RandomCutForestOptions } from './options.ts';
+export type { Correction } from './predictor-corrector.ts';
 export {
-  type Correction,
   ThresholdedForest,
   type ThresholdedForestOptions,
   type ThresholdedResult,

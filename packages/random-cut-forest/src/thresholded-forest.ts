@@ -1,9 +1,8 @@
 import type { Attribution } from './attribution.ts';
-import { Deviation } from './deviation.ts';
 import { RandomCutForestError } from './errors.ts';
 import { type Point, RandomCutForest } from './forest.ts';
 import type { RandomCutForestOptions } from './options.ts';
-import { type Bar, Thresholder } from './thresholder.ts';
+import { type Correction, PredictorCorrector, type Verdict } from './predictor-corrector.ts';
 import { TRANSFORMS, Transform, type TransformMethod } from './transform.ts';
 
 export interface ThresholdedForestOptions extends Omit<RandomCutForestOptions, 'internalShingling'> {
@@ -25,20 +24,11 @@ export interface ThresholdedForestOptions extends Omit<RandomCutForestOptions, '
   ignoreNearExpected?: {
     readonly amountAbove?: number;
     readonly amountBelow?: number;
-    /** As a share of the expected value's size. */
+    /** As a share of the actual value's size. */
     readonly ratioAbove?: number;
     readonly ratioBelow?: number;
   };
 }
-
-/** Why a score above the threshold is no alarm. */
-export type Correction =
-  | 'NOISE'
-  | 'ANOMALY_IN_SHINGLE'
-  | 'FORECAST'
-  | 'CONDITIONAL_FORECAST'
-  | 'DATA_DRIFT'
-  | 'ALERT_ONCE';
 
 export interface ThresholdedResult {
   /** The forest's score of the scaled record, unchanged by threshold and corrections. */
@@ -47,60 +37,39 @@ export interface ThresholdedResult {
   readonly grade: number;
   /** What the score was measured against. */
   readonly threshold: number;
-  /** 0 to 1: how full of data the forest is, `1 - exp(-records / sampleSize)`; 0 while there are no scores. */
+  /** 0 to 1: how much of what the forest remembers was learnt after its first `outputAfter` records. */
   readonly confidence: number;
-  /** For alarms: the record that was expected in place of this one, in its own units. */
+  /** For alarms: what was expected in place of the record that stands out, in its own units; see `relativeIndex`. */
   readonly expected: number[] | undefined;
   /** For alarms: shares of the score by coordinate of the scaled shingle. */
   readonly attribution: Attribution | undefined;
+  /** For alarms: which record stands out; 0 is this one, -1 the one before, when an alarm comes late. */
+  readonly relativeIndex: number;
   /** Set where a grade was put back to 0. */
   readonly correction: Correction | undefined;
   /** As it was given. */
   readonly timestamp: number | undefined;
 }
 
-interface PastAnomaly {
-  /** Number of the record. */
-  readonly at: number;
-  readonly score: number;
-  /** What was expected in its place, scaled. */
-  readonly expected: readonly number[];
-}
-
-const SIGNIFICANT_SHARE = 0.3;
-const SIGNIFICANT_FACTOR = 1.2;
-const NOISE = 1e-3;
-/** Share of the trees that must hold a like record after a like shingle, to take it for ordinary. */
-const AGREEMENT = 0.1;
-
 /**
  * A forest that decides by itself what is an anomaly: it scales records, scores them with internal shingling, measures
  * the scores against their own statistics, and takes back alarms that an earlier one explains.
  *
- * Follows the reference's thresholded forest, without its conditional forecast and its imputation of missing records.
+ * Follows the reference's thresholded forest, without its imputation of missing records and its time as a feature.
  */
 export class ThresholdedForest {
   readonly forest: RandomCutForest;
   private readonly transform: Transform;
-  private readonly thresholder: Thresholder;
-  private readonly alertOnce: boolean;
-  private readonly autoAdjust: boolean;
-  private readonly ignore: Required<NonNullable<ThresholdedForestOptions['ignoreNearExpected']>>;
+  private readonly corrector: PredictorCorrector;
   private readonly startNormalization: number;
   private readonly recordSize: number;
   /** Records held back until the first statistics can be taken. */
   private held: number[][] | undefined;
-  /** The scaled shingle that ends with the last record. */
-  private readonly window: number[];
-  /** The same with what was expected in place of each anomaly. */
-  private readonly cleanWindow: number[];
+  /** The scaled shingle; between records it ends with the last one. */
+  private readonly window: Float32Array;
+  /** The same in the records' own units. */
+  private readonly inputs: number[][];
   private records = 0;
-  private lastScore = 0;
-  private lastExcess = 0;
-  private lastAnomaly: PastAnomaly | undefined;
-  /** Alarms in the present run, and the run's values. */
-  private runLength = 0;
-  private runValues: Deviation[] = [];
 
   /** @throws RandomCutForestError `INVALID_OPTION` */
   constructor(options: ThresholdedForestOptions) {
@@ -123,19 +92,19 @@ export class ThresholdedForest {
     if (absolute !== undefined && !(absolute >= 0)) throw invalid('absoluteThreshold', absolute, 'a number from 0 up');
     this.transform = new Transform(method, weights, 1 / sampleSize);
     this.held = this.transform.needsStatistics ? [] : undefined;
-    this.autoAdjust = options.autoAdjust ?? false;
-    this.alertOnce = options.alertOnce ?? false;
-    this.ignore = { amountAbove: 0, amountBelow: 0, ratioAbove: 0, ratioBelow: 0, ...options.ignoreNearExpected };
-    this.thresholder = new Thresholder({
-      timeDecay: this.forest.options.timeDecay,
+    this.corrector = new PredictorCorrector(this.forest, {
       zFactor,
-      shingled: shingleSize > 1 || this.transform.isDifferencing,
       transformed: method !== 'NONE',
-      autoAdjust: this.autoAdjust,
+      centered: method === 'NORMALIZE' || method === 'SUBTRACT_MA',
+      differencing: this.transform.isDifferencing,
+      transformDecay: 1 / sampleSize,
+      autoAdjust: options.autoAdjust ?? false,
+      alertOnce: options.alertOnce ?? false,
       absoluteThreshold: absolute,
+      ignore: { amountAbove: 0, amountBelow: 0, ratioAbove: 0, ratioBelow: 0, ...options.ignoreNearExpected },
     });
-    this.window = new Array<number>(dimensions).fill(0);
-    this.cleanWindow = new Array<number>(dimensions).fill(0);
+    this.window = new Float32Array(dimensions);
+    this.inputs = Array.from({ length: shingleSize }, () => new Array<number>(this.recordSize).fill(0));
   }
 
   /**
@@ -144,176 +113,69 @@ export class ThresholdedForest {
    */
   process(record: Point, timestamp?: number): ThresholdedResult {
     this.check(record);
+    const confidence = this.confidence();
     if (this.held) {
       this.held.push(Array.from(record));
-      if (this.held.length >= this.startNormalization) this.release(this.held);
-      return this.result(0, 0, undefined, undefined, undefined, timestamp);
+      const { held } = this;
+      if (held.length >= this.startNormalization) {
+        this.held = undefined;
+        this.transform.start(held).forEach((scaled, t) => {
+          this.push(scaled, held[t]!);
+        });
+      }
+      return { ...nothing(this.corrector.threshold), confidence, timestamp };
     }
     const scaled = this.transform.apply(record);
     const score = this.forest.score(scaled);
-    const { bar } = this.thresholder;
-    const decided = score > 0 ? this.decide(record, scaled, score, bar) : undefined;
-    const result = this.result(
-      score,
-      decided?.grade ?? 0,
-      decided?.expected,
-      decided?.attribution,
-      decided?.correction,
-      timestamp,
-      bar.threshold,
-    );
-    if (decided) this.thresholder.update(score, decided.corrected, this.lastScore);
-    this.lastScore = score;
-    this.lastExcess = Math.max(0, score - bar.threshold);
-    this.learn(record, scaled);
-    return result;
-  }
-
-  private decide(
-    record: Point,
-    scaled: readonly number[],
-    score: number,
-    bar: Bar,
-  ): {
-    grade: number;
-    corrected: number;
-    expected?: number[] | undefined;
-    attribution?: Attribution | undefined;
-    correction?: Correction | undefined;
-  } {
-    const grade = this.thresholder.grade(score, bar);
-    if (grade === 0) {
-      // A score that an earlier anomaly in the shingle keeps high does not end its run.
-      this.endRun();
-      return { grade, corrected: score };
+    const previous = this.inputs.at(-1)!;
+    if (score === 0) {
+      this.transform.update(record);
+      this.push(scaled, record);
+      return { ...nothing(this.corrector.threshold), confidence, timestamp };
     }
-    if (scaled.every((value) => Math.abs(value) < NOISE) && this.transform.needsStatistics) {
-      return { grade: 0, corrected: score, correction: 'NOISE' };
-    }
-    const past = this.lastAnomaly;
-    const { dimensions, shingleSize } = this.forest.options;
-    const age = past ? this.records - past.at : shingleSize;
-    let attribution: Attribution;
-    let corrected = score;
-    if (past && age < shingleSize) {
-      const inWindow = this.forest.evaluatePoint([...this.cleanWindow.slice(this.recordSize), ...scaled]);
-      corrected = inWindow.score;
-      attribution = inWindow.attribution;
-      const fresh = age * this.recordSize;
-      let remainder = 0;
-      for (let j = dimensions - fresh; j < dimensions; j++) remainder += attribution.high[j]! + attribution.low[j]!;
-      const significant =
-        this.thresholder.grade(corrected, bar) > 0 &&
-        remainder > SIGNIFICANT_SHARE * past.score &&
-        (remainder * dimensions) / fresh > SIGNIFICANT_FACTOR * bar.threshold;
-      if (!significant) {
-        this.runLength++;
-        this.noteRun(scaled);
-        return { grade: 0, corrected, correction: 'ANOMALY_IN_SHINGLE' };
-      }
-    } else attribution = this.forest.attribution(scaled);
-
-    const expectedPoint = this.forest.expected(scaled);
-    const expectedScaled = Array.from(expectedPoint.subarray(dimensions - this.recordSize));
-    const expected = this.transform.invert(expectedScaled);
-    if (this.isNearExpected(record, expected)) return { grade: 0, corrected, correction: 'FORECAST' };
-    const variation = this.pathVariation();
-    if (scaled.every((value, j) => Math.abs(value - expectedScaled[j]!) <= variation[j]!)) {
-      return { grade: 0, corrected, correction: 'FORECAST' };
-    }
-    if (this.autoAdjust && shingleSize > 1 && this.isKnown(scaled, variation)) {
-      return { grade: 0, corrected, correction: 'CONDITIONAL_FORECAST' };
-    }
-
-    const inRun = this.runLength > 0 && this.belongsToRun(score, bar.threshold);
-    if (!inRun) this.startRun();
-    this.runLength++;
-    const drifted = this.autoAdjust && this.runLength > 3 && this.agreesWithRun(scaled);
-    this.noteRun(scaled);
-    if (drifted) return { grade: 0, corrected, correction: 'DATA_DRIFT' };
-    if (this.alertOnce && this.runLength > 1) return { grade: 0, corrected, correction: 'ALERT_ONCE' };
-    this.lastAnomaly = { at: this.records, score, expected: expectedScaled };
-    return { grade, corrected, expected, attribution };
-  }
-
-  /** Mean size of the steps from record to record in the shingle, for each number of a record. */
-  private pathVariation(): number[] {
-    const size = this.recordSize;
-    const steps = this.forest.options.shingleSize - 1;
-    return Array.from({ length: size }, (_, j) => {
-      let sum = 0;
-      for (let k = 1; k <= steps; k++) sum += Math.abs(this.window[k * size + j]! - this.window[(k - 1) * size + j]!);
-      return steps > 0 ? sum / steps : 0;
-    });
-  }
-
-  /** Whether enough trees hold a like record after a like shingle: within the shingle's own variation. */
-  private isKnown(scaled: readonly number[], variation: readonly number[]): boolean {
-    const { dimensions } = this.forest.options;
-    const newest = scaled.map((_, j) => dimensions - this.recordSize + j);
-    return this.forest.agreement(scaled, newest, variation) >= AGREEMENT;
-  }
-
-  private belongsToRun(score: number, threshold: number): boolean {
-    if (score > this.lastScore) return true;
-    const stretch = 1 + Math.max(0.2, this.runLength / (2 * Math.max(10, this.forest.options.shingleSize)));
-    return score - threshold * stretch < this.lastExcess;
-  }
-
-  private startRun(): void {
-    this.runLength = 0;
-    this.runValues = Array.from({ length: this.recordSize }, () => new Deviation(0));
-  }
-
-  private endRun(): void {
-    this.runLength = 0;
-  }
-
-  private noteRun(scaled: readonly number[]): void {
-    scaled.forEach((value, j) => {
-      this.runValues[j]?.update(value);
-    });
-  }
-
-  /** Whether the values are what the run has been like: a new level rather than further anomalies. */
-  private agreesWithRun(scaled: readonly number[]): boolean {
-    return scaled.every((value, j) => {
-      const { mean, deviation } = this.runValues[j]!;
-      return Math.abs(value - mean) <= 3 * deviation + NOISE;
-    });
-  }
-
-  private isNearExpected(record: Point, expected: readonly number[]): boolean {
-    const { amountAbove, amountBelow, ratioAbove, ratioBelow } = this.ignore;
-    if (amountAbove === 0 && amountBelow === 0 && ratioAbove === 0 && ratioBelow === 0) return false;
-    return expected.every((wanted, j) => {
-      const difference = record[j]! - wanted;
-      const size = Math.abs(wanted);
-      return difference >= 0
-        ? difference <= Math.max(amountAbove, ratioAbove * size)
-        : -difference <= Math.max(amountBelow, ratioBelow * size);
-    });
-  }
-
-  /** The held records give the first statistics, then are learnt with these. */
-  private release(held: readonly number[][]): void {
-    this.held = undefined;
-    for (const record of held) this.transform.update(record);
-    for (const record of held) this.learnScaled(this.transform.apply(record));
-  }
-
-  private learn(record: Point, scaled: readonly number[]): void {
+    const point = this.window.slice();
+    point.copyWithin(0, this.recordSize);
+    point.set(scaled, point.length - this.recordSize);
+    const { scales, shifts, noise } = this.transform;
+    const verdict = this.corrector.decide({ at: this.records, point, scale: scales, shift: shifts, noise }, score);
+    const expected = verdict.expected && this.inOwnUnits(verdict, verdict.expected, point, record, previous);
     this.transform.update(record);
-    this.learnScaled(scaled);
+    if (verdict.grade > 0) this.corrector.noteShift(this.transform.shifts);
+    this.push(scaled, record);
+    return { ...verdict, expected, confidence, timestamp };
   }
 
-  private learnScaled(scaled: readonly number[]): void {
+  /** What was expected in place of the record that stands out; its own numbers where nothing else was expected. */
+  private inOwnUnits(
+    { relativeIndex }: Verdict,
+    expected: Float32Array,
+    point: Float32Array,
+    record: Point,
+    previous: readonly number[],
+  ): number[] {
+    const { recordSize, inputs } = this;
+    const start = point.length - (1 - relativeIndex) * recordSize;
+    const actual = relativeIndex === 0 ? record : inputs.at(relativeIndex)!;
+    const before = relativeIndex === 0 ? previous : (inputs.at(relativeIndex - 1) ?? actual);
+    const inverse = this.transform.invert(expected.subarray(start, start + recordSize), before);
+    return inverse.map((value, j) => (expected[start + j] === point[start + j] ? actual[j]! : value));
+  }
+
+  private confidence(): number {
+    const { timeDecay, outputAfter } = this.forest.options;
+    const first = Math.min(this.records, outputAfter);
+    if (this.records === 0) return 0;
+    if (timeDecay === 0) return 1 - first / this.records;
+    return 1 - Math.expm1(first * timeDecay) / Math.expm1(Math.min(this.records * timeDecay, 700));
+  }
+
+  /** Learns a scaled record. */
+  private push(scaled: readonly number[], record: Point): void {
     this.forest.update(scaled);
-    this.window.splice(0, this.recordSize);
-    this.window.push(...scaled);
-    const anomaly = this.lastAnomaly?.at === this.records ? this.lastAnomaly.expected : scaled;
-    this.cleanWindow.splice(0, this.recordSize);
-    this.cleanWindow.push(...anomaly);
+    this.window.copyWithin(0, this.recordSize);
+    this.window.set(scaled, this.window.length - this.recordSize);
+    this.inputs.shift();
+    this.inputs.push(Array.from(record));
     this.records++;
   }
 
@@ -333,19 +195,19 @@ export class ThresholdedForest {
       }
     }
   }
+}
 
-  private result(
-    score: number,
-    grade: number,
-    expected: number[] | undefined,
-    attribution: Attribution | undefined,
-    correction: Correction | undefined,
-    timestamp: number | undefined,
-    threshold = this.thresholder.bar.threshold,
-  ): ThresholdedResult {
-    const confidence = score > 0 ? 1 - Math.exp(-this.records / this.forest.options.sampleSize) : 0;
-    return { score, grade, threshold, confidence, expected, attribution, correction, timestamp };
-  }
+/** The result of a record that has no score yet. */
+function nothing(threshold: number): Omit<ThresholdedResult, 'confidence' | 'timestamp'> {
+  return {
+    score: 0,
+    grade: 0,
+    threshold,
+    expected: undefined,
+    attribution: undefined,
+    relativeIndex: 0,
+    correction: undefined,
+  };
 }
 
 function invalid(name: string, value: unknown, wanted: string): RandomCutForestError {
