@@ -133,6 +133,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     restartIdentity: store.identity,
     destinations,
     invoke: functions.invoke,
+    warm: functions.warm,
     clock: systemClock,
     random: Math.random,
     functionTimeout: (functionArn) => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { eventually, needs, pythonEnvironment, runCommand, temporaryFolder } from '@headrace/testing';
+import { awsCli2, eventually, needs, pythonEnvironment, runCommand, temporaryFolder } from '@headrace/testing';
 import { startEngine } from '../src/engine.ts';
 import { filterLogEvents } from '../src/logs-api/client.ts';
 import { compileFilterPattern } from '../src/logs-api/filter-pattern.ts';
@@ -156,6 +158,7 @@ test('what is wrong is refused by name', async () => {
       'ResourceNotFoundException',
       'The specified log group does not exist.',
     ],
+    ['StartLiveTail', {}, 'UnknownOperationException', 'StartLiveTail is not implemented by Headrace.'],
     ['PutLogEvents', {}, 'UnknownOperationException', 'PutLogEvents is not implemented by Headrace.'],
   ] as const) {
     const { status, body } = await call(operation, input);
@@ -188,7 +191,7 @@ test('headrace logs prints, filters, follows and gives JSON', async () => {
   const [line] = (await asJson.ended).stdout.trim().split('\n');
   assert.match(JSON.parse(line!).message, /marker two\nwith a second line$/);
   using follow = new HeadraceProcess(
-    ['logs', 'noisy', '--follow', '--since', '1s', '--filter', 'later'],
+    ['logs', 'noisy', '--follow', '--since', '5m', '--filter', 'later'],
     environment(),
   );
   await eventually(() => follow.child.pid !== undefined);
@@ -246,4 +249,41 @@ test('aws logs filter-log-events, describe and get-log-events read the same', { 
     ),
   );
   assert.equal(one.events.length, 1);
+});
+
+test('aws logs tail of the CLI v2 prints, filters and follows', { skip: needs('aws-cli-2') }, async () => {
+  const command = awsCli2()!;
+  // Debian 12's release is older than AWS_ENDPOINT_URL.
+  const tail = ['--endpoint-url', engine.endpoint, 'logs', 'tail', '/aws/lambda/noisy'];
+  await log('tailed first', 'tailed second');
+  const words = [...tail, '--since', '5m', '--format', 'short', '--filter-pattern', 'tailed'];
+  const short = (await runCommand(command, words, { env: environment() })).stdout.trim().split('\n');
+  assert.equal(short.length, 2, short.join('\n'));
+  assert.match(short[0]!, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d \S+Z\t[0-9a-f-]{36}\tINFO\ttailed first$/);
+  const detailed = (await runCommand(command, [...tail, '--since', '5m'], { env: environment() })).stdout;
+  assert.match(detailed, /^\S+\+00:00 \d{4}\/\d\d\/\d\d\/\[\$LATEST\][0-9a-f]{32} START RequestId: /m);
+  // Into a pipe it prints by blocks of 8 KB otherwise.
+  const follow = spawn(command, [...tail, '--follow', '--since', '5m', '--format', 'short'], {
+    env: environment({ PYTHONUNBUFFERED: '1' }),
+  });
+  after(() => follow.kill('SIGKILL'));
+  let followed = '';
+  follow.stdout.on('data', (chunk: Buffer) => {
+    followed += chunk.toString();
+  });
+  const prints = (text: string): Promise<unknown> =>
+    eventually(() => followed.includes(text), { timeoutMs: 60_000, what: text });
+  await prints('tailed second');
+  // It asks every five seconds.
+  await log('tailed third');
+  await prints('tailed third');
+  const ended = once(follow, 'exit');
+  follow.kill('SIGINT');
+  await ended;
+  const seen = followed.match(/\ttailed \w+$/gm)?.map((line) => line.slice(8));
+  assert.deepEqual(seen, ['first', 'second', 'third'], 'every line once, in order');
+  await assert.rejects(
+    runCommand(command, [...tail.slice(0, -1), '/aws/lambda/nobody'], { env: environment() }),
+    /ResourceNotFoundException\) when calling the FilterLogEvents operation: The specified log group does not exist/,
+  );
 });

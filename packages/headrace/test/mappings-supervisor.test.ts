@@ -257,6 +257,41 @@ describe('scaling', () => {
     console.log(`assignments: ${assignments} at the begin, ${engine.rebalances - assignments} by scaling`);
   });
 
+  test('environments for the next pollers are asked for before their first batches', async () => {
+    const engine = new SimulatedEngine({ partitions: 8 });
+    engine.latency = 50;
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    await engine.run(5000);
+    for (let partition = 0; partition < 8; partition++) engine.produce(partition, ...values(200));
+    await engine.run(10_000);
+    // One poller becomes two, four, eight.
+    assert.deepEqual(
+      engine.warmed.map(({ environments }) => environments),
+      [1, 2, 4],
+    );
+    // Invocations overlap beyond the width before only from that much later on.
+    let pollers = 1;
+    for (const { at, environments } of engine.warmed) {
+      const wider = engine.invocations.find(
+        ({ at: start }) =>
+          engine.invocations.filter((each) => each.at > start - 50 && each.at <= start).length > pollers,
+      );
+      assert.ok(wider!.at >= at + 200, `asked at ${at} ms, used at ${wider!.at} ms`);
+      pollers += environments;
+    }
+  });
+
+  test('a burst that is over at once starts no environments in advance', async () => {
+    const engine = new SimulatedEngine({ partitions: 8 });
+    engine.latency = 10;
+    engine.supervisor.create(definition({ batchSize: 1 }));
+    await engine.run(5000);
+    for (let partition = 0; partition < 8; partition++) engine.produce(partition, ...values(2));
+    await engine.run(5000);
+    assert.equal(engine.invocations.length, 16);
+    assert.deepEqual(engine.warmed, []);
+  });
+
   test('provisioned: never below the minimum, never above the maximum, five invocations each', async () => {
     const engine = new SimulatedEngine({ partitions: 30 });
     engine.latency = 1000;

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 /** What a test may need of the machine beyond Node and npm. */
-export type Need = 'java' | 'maven' | 'python' | 'openssl' | 'git';
+export type Need = 'java' | 'maven' | 'python' | 'openssl' | 'git' | 'go' | 'aws-cli-2';
 
 const firstLine = (command: string, args: string[]): string | undefined => {
   const result = spawnSync(command, args, { encoding: 'utf8', timeout: 20_000 });
@@ -29,7 +29,22 @@ const checks: Record<Need, () => string | undefined> = {
   },
   openssl: () => (firstLine('openssl', ['version']) === undefined ? 'openssl' : undefined),
   git: () => (firstLine('git', ['--version']) === undefined ? 'git' : undefined),
+  go: () => {
+    const line = firstLine('go', ['version']);
+    if (line === undefined) return 'Go 1.18 or newer (no "go" in PATH)';
+    const minor = Number(/go1\.(\d+)/.exec(line)?.[1] ?? 0);
+    return minor >= 18 ? undefined : `Go 1.18 or newer (found: ${line})`;
+  },
+  'aws-cli-2': () => (awsCli2() === undefined ? 'the AWS CLI, version 2 (Debian: apt-get install awscli)' : undefined),
 };
+
+/** Path of an AWS CLI of version 2: there may be one of version 1 before it in PATH. */
+export function awsCli2(): string | undefined {
+  const places = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'aws'));
+  return [...new Set(places)].find(
+    (path) => existsSync(path) && firstLine(path, ['--version'])?.startsWith('aws-cli/2') === true,
+  );
+}
 
 const results = new Map<Need, string | undefined>();
 

@@ -47,6 +47,17 @@ export class Concurrency {
     return undefined;
   }
 
+  /** How many more could be taken now. */
+  free(functionName: string, version: string): number {
+    const taken = this.#of(functionName);
+    const provisioned = (taken.provisioned.get(version) ?? 0) - (taken.byVersion.get(version) ?? 0);
+    const onDemand =
+      taken.reserved === undefined
+        ? this.#account - this.#setAside - this.#unreservedOnDemand
+        : taken.reserved - sum(taken.provisioned) - taken.onDemand;
+    return Math.max(0, provisioned) + Math.max(0, onDemand);
+  }
+
   give(functionName: string, version: string): void {
     const taken = this.#of(functionName);
     const running = taken.byVersion.get(version) ?? 0;

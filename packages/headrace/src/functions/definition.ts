@@ -1,4 +1,4 @@
-import type { Invoke, InvokeOptions, InvokeOutcome } from './outcome.ts';
+import type { Invoke, InvokeOptions, InvokeOutcome, Warm } from './outcome.ts';
 
 /** Everything that is needed to run one version of a function. Immutable: a change makes a new object. */
 export interface FunctionVersion {
@@ -80,6 +80,11 @@ export interface FunctionEngine {
     sink: ResponseStreamSink,
     options?: InvokeOptions,
   ): Promise<InvokeOutcome>;
+  /**
+   * Starts environments until so many are idle or starting, within the function's concurrency: for a caller that is about
+   * to invoke more in parallel. Never fails; what cannot be started is told to the invocation that comes.
+   */
+  readonly warm: Warm;
   /** Code or configuration changed: new environments are started before old ones end. */
   refresh(functionName: string): void;
   /** What `baseEnvironment` answers changed: like {@link refresh} for every function. */

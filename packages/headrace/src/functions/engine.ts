@@ -174,6 +174,15 @@ class Engine implements FunctionEngine {
     });
   }
 
+  readonly warm = (functionRef: string, environments: number): void => {
+    if (this.#stopped || this.#code === undefined) return;
+    const resolved = this.#options.resolve(functionRef);
+    if (resolved.kind !== 'found' || this.#backend(resolved.version) !== undefined) return;
+    const { version } = resolved;
+    const free = this.#concurrency.free(version.functionName, version.version);
+    this.#pool(version).warm(Math.min(environments, free));
+  };
+
   refresh(functionName: string): void {
     const versions = this.#functions.get(functionName);
     if (versions === undefined) return;

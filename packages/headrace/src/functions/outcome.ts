@@ -59,3 +59,6 @@ export interface InvokeOptions {
  * `payload` is the event's JSON bytes; it must not change until the promise settles and is not kept after. Never rejects.
  */
 export type Invoke = (functionRef: string, payload: Uint8Array, options?: InvokeOptions) => Promise<InvokeOutcome>;
+
+/** Tells that so many more invocations of the function will soon run at the same time. */
+export type Warm = (functionRef: string, environments: number) => void;

@@ -25,6 +25,8 @@ export class Pool implements EnvironmentOwner {
   readonly #idle: Environment[] = [];
   #waiting: Invocation[] = [];
   #starting = 0;
+  /** Environments that nobody waits for and that are still to be started. */
+  #spare = 0;
   #provisioned = 0;
   #retired = false;
   #prepared: Promise<Omit<EnvironmentOptions, 'provisioned'>> | undefined;
@@ -51,7 +53,7 @@ export class Pool implements EnvironmentOwner {
       return;
     }
     this.#waiting.push(invocation);
-    this.#startForWaiting();
+    this.#startWanted();
   }
 
   /** Ends the wait of an invocation whose caller went away; false when it runs already. */
@@ -62,9 +64,10 @@ export class Pool implements EnvironmentOwner {
     return true;
   }
 
-  /** Environments to have ready even when nobody waits: provisioned concurrency, or warming before a switch. */
+  /** So many environments are to be idle or starting, beyond those that somebody waits for. */
   warm(count: number): void {
-    for (let have = this.#environments.size + this.#starting; have < count; have++) void this.#start(false);
+    this.#spare = Math.max(0, count - this.#idle.length - Math.max(0, this.#starting - this.#waiting.length));
+    this.#startWanted();
   }
 
   provision(count: number): void {
@@ -156,8 +159,11 @@ export class Pool implements EnvironmentOwner {
     return environment;
   }
 
-  #startForWaiting(): void {
-    while (this.#starting < this.#waiting.length && this.#starting < startLimit) void this.#start(false);
+  #startWanted(): void {
+    while (this.#starting < startLimit && (this.#spare > 0 || this.#starting < this.#waiting.length)) {
+      if (this.#spare > 0) this.#spare--;
+      void this.#start(false);
+    }
   }
 
   async #start(provisioned: boolean): Promise<void> {
@@ -174,14 +180,17 @@ export class Pool implements EnvironmentOwner {
       // A failed start is repeated inside of an invocation, which then reports why; without one it is given up.
       if (ready || this.#waiting.length > 0) this.idle(environment);
       else this.#end(environment);
+      // What fails to start once is not started in advance.
+      if (!ready) this.#spare = 0;
     } catch (error) {
       if (environment !== undefined) this.#end(environment);
       this.#prepared = undefined;
+      this.#spare = 0;
       this.#fail(error);
     } finally {
       this.#starting--;
       this.#changed();
-      if (!this.#retired) this.#startForWaiting();
+      if (!this.#retired) this.#startWanted();
     }
   }
 

@@ -1,7 +1,7 @@
 /** What a poller is given: time, chance, the function, destinations, and somebody to tell. */
 import type { Clock } from '../clock.ts';
 import type { HeadraceError } from '../errors.ts';
-import type { Invoke } from '../functions/outcome.ts';
+import type { Invoke, Warm } from '../functions/outcome.ts';
 import type { Destinations } from './destinations.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Failure, FailureCondition } from './settlement.ts';
@@ -12,6 +12,8 @@ export interface PollerContext {
   /** In [0, 1). */
   readonly random: () => number;
   readonly invoke: Invoke;
+  /** Environments are started before the first batch of another poller asks for them. Absent: it waits. */
+  readonly warm?: Warm | undefined;
   readonly destinations: Destinations | undefined;
   readonly memory: MemoryBudget;
   readonly observer: PollerObserver;

@@ -251,9 +251,15 @@ export class Poller implements ConsumerListener {
     let next = this.#dispatchDue(now);
     next = Math.min(next, this.#dispatchNew(now));
     const activity = { inFlight: this.#inFlight, ready: this.#ready.length, partitions: this.#lanes.size };
-    const rescaled = this.#scale.observe(activity, this.#options, now, (before) => {
-      publishLag(this.#options, this.#lanes.values(), now);
-      if (this.pollers > before) this.#stepAgain = true;
+    const rescaled = this.#scale.observe(activity, this.#options, now, {
+      foreseen: (pollers) => {
+        const { functionArn, invocationsPerPoller } = this.#options;
+        this.#context.warm?.(functionArn, (pollers - this.pollers) * invocationsPerPoller);
+      },
+      decided: (before) => {
+        publishLag(this.#options, this.#lanes.values(), now);
+        if (this.pollers > before) this.#stepAgain = true;
+      },
     });
     next = Math.min(next, rescaled);
     next = Math.min(next, this.#committer.due(now, this.#inFlight === 0 && this.#ready.length === 0));

@@ -7,6 +7,8 @@ export const SCALING_INTERVAL_MILLISECONDS = 1000;
 
 /** A short burst is not worth another poller. */
 const SATURATION_MILLISECONDS = 500;
+/** Half way there environments are started: they are ready when the next poller invokes. */
+const FORESIGHT_MILLISECONDS = SATURATION_MILLISECONDS / 2;
 
 export interface Load {
   readonly pollers: number;
@@ -52,6 +54,13 @@ export interface ScalingLimits {
   readonly invocationsPerPoller: number;
 }
 
+export interface ScalingListener {
+  /** More pollers are to be expected, if it goes on like this; not told twice before a decision. */
+  foreseen(pollers: number): void;
+  /** A decision was made, maybe to stay. */
+  decided(before: number): void;
+}
+
 /** The width of one mapping: how many pollers it has, by what it saw since the last decision. */
 export class PollerScale {
   pollers: number;
@@ -60,6 +69,7 @@ export class PollerScale {
   #mostBusy = 0;
   /** Since when every poller is busy while records wait; -1: not now. */
   #saturatedSince = -1;
+  #foreseen = false;
   #throttled = false;
   #spareSince: number;
 
@@ -81,36 +91,56 @@ export class PollerScale {
 
   /**
    * Notes what is going on and decides about once a second while there is something to decide. Returns when to look
-   * again; `onDecision` is called with each decision.
+   * again.
    */
-  observe(activity: Activity, limits: ScalingLimits, now: number, onDecision: (before: number) => void): number {
-    const { inFlight, ready, partitions } = activity;
-    const { minimumPollers, maximumPollers, invocationsPerPoller } = limits;
+  observe(activity: Activity, limits: ScalingLimits, now: number, listener: ScalingListener): number {
+    const { inFlight, ready } = activity;
+    const { minimumPollers, invocationsPerPoller } = limits;
     const slots = this.pollers * invocationsPerPoller;
     this.#mostBusy = Math.max(this.#mostBusy, inFlight);
     if (inFlight < slots || ready === 0) this.#saturatedSince = -1;
     else if (this.#saturatedSince < 0) this.#saturatedSince = now;
     const due = this.#decidedAt + SCALING_INTERVAL_MILLISECONDS;
     const isIdle = inFlight === 0 && ready === 0 && this.pollers <= minimumPollers;
-    if (now < due) return isIdle ? Number.POSITIVE_INFINITY : due;
+    if (now < due)
+      return isIdle ? Number.POSITIVE_INFINITY : Math.min(due, this.#foresee(activity, limits, now, listener));
     if (this.#mostBusy > slots - invocationsPerPoller) this.#spareSince = now;
     const before = this.pollers;
-    this.pollers = decidePollers({
-      pollers: before,
+    const saturatedMilliseconds = this.#saturatedSince < 0 ? 0 : now - this.#saturatedSince;
+    this.pollers = this.#decide(activity, limits, now, saturatedMilliseconds);
+    if (this.pollers < before) this.#spareSince = now;
+    this.#throttled = false;
+    this.#foreseen = false;
+    this.#mostBusy = inFlight;
+    this.#decidedAt = now;
+    listener.decided(before);
+    return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
+  }
+
+  /** Returns when to look again. */
+  #foresee(activity: Activity, limits: ScalingLimits, now: number, listener: ScalingListener): number {
+    if (this.#foreseen || this.#saturatedSince < 0) return Number.POSITIVE_INFINITY;
+    const due = this.#saturatedSince + FORESIGHT_MILLISECONDS;
+    if (now < due) return due;
+    this.#foreseen = true;
+    const pollers = this.#decide(activity, limits, now, Number.POSITIVE_INFINITY);
+    if (pollers > this.pollers) listener.foreseen(pollers);
+    return Number.POSITIVE_INFINITY;
+  }
+
+  #decide(activity: Activity, limits: ScalingLimits, now: number, saturatedMilliseconds: number): number {
+    const { inFlight, ready, partitions } = activity;
+    const { minimumPollers, maximumPollers, invocationsPerPoller } = limits;
+    return decidePollers({
+      pollers: this.pollers,
       minimum: minimumPollers,
       maximum: maximumPollers,
       partitions,
-      waiting: inFlight >= slots ? Math.ceil(ready / invocationsPerPoller) : 0,
-      saturatedMilliseconds: this.#saturatedSince < 0 ? 0 : now - this.#saturatedSince,
+      waiting: inFlight >= this.pollers * invocationsPerPoller ? Math.ceil(ready / invocationsPerPoller) : 0,
+      saturatedMilliseconds,
       throttled: this.#throttled,
       spareMilliseconds: now - this.#spareSince,
       scaleDownAfterMilliseconds: this.#scaleDownAfterMilliseconds,
     });
-    if (this.pollers < before) this.#spareSince = now;
-    this.#throttled = false;
-    this.#mostBusy = inFlight;
-    this.#decidedAt = now;
-    onDecision(before);
-    return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
   }
 }

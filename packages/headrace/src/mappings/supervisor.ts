@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../clock.ts';
 import { HeadraceError } from '../errors.ts';
-import type { Invoke } from '../functions/outcome.ts';
+import type { Invoke, Warm } from '../functions/outcome.ts';
 import type { KafkaCluster } from '../kafka/contract.ts';
 import { mappingAuditChannel } from '../telemetry/channels.ts';
 import { ActiveMapping, type ActiveMappingContext } from './active-mapping.ts';
@@ -38,6 +38,8 @@ export interface SupervisorOptions extends EngineOptions {
   /** Resolves where a mapping's cluster is; called at each start of polling, and again after a failure. */
   readonly clusters: (definition: MappingDefinition) => Promise<KafkaCluster>;
   readonly invoke: Invoke;
+  /** See {@link PollerContext.warm}. */
+  readonly warm?: Warm | undefined;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -73,10 +75,11 @@ class Supervisor implements MappingSupervisor, MappingOperations {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { clusters, invoke, clock, random, destinations, restartIdentity } = options;
+    const { clusters, invoke, warm, clock, random, destinations, restartIdentity } = options;
     this.#context = {
       clusters,
       invoke,
+      warm,
       clock,
       random,
       destinations,

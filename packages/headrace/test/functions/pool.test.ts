@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { eventually, temporaryFolder } from '@headrace/testing';
 import { Concurrency } from '../../src/functions/concurrency.ts';
@@ -119,6 +120,39 @@ test('concurrency provisioned before the start is warm after it', async () => {
   await bench.engine.start();
   after(() => bench.engine.stop());
   await eventually(() => bench.engine.snapshot().some((each) => each.state === 'idle'));
+});
+
+test('environments that were asked for in advance are started once, and the invocations find them', async () => {
+  const bench = await start({ accountConcurrency: 4 });
+  const environments = (): number[] => bench.engine.snapshot().map((each) => each.processId!);
+  const running = bench.result('f', 1_500);
+  await eventually(() => bench.engine.snapshot().some((each) => each.state === 'busy'));
+  bench.engine.warm('f', 2);
+  bench.engine.warm('f', 2);
+  await eventually(() => bench.engine.snapshot().filter((each) => each.state === 'idle').length === 2);
+  bench.engine.warm('f', 2);
+  const before = environments();
+  assert.equal(before.length, 3, 'the one that runs and two');
+  const results = (await Promise.all([bench.result('f', 100), bench.result('f', 100)])) as [number, number][];
+  assert.ok(results.every(([pid, calls]) => before.includes(pid) && calls === 1));
+  bench.engine.warm('f', 100);
+  await running;
+  await eventually(() => bench.engine.snapshot().every((each) => each.state === 'idle'));
+  assert.equal(bench.engine.snapshot().length, 4, 'no more than may run at the same time');
+  bench.engine.warm('nobody', 1);
+});
+
+test('what fails to start is not started in advance again and again', async () => {
+  const bench = await Workbench.start();
+  await bench.add('broken', {
+    'index.mjs': `import { appendFileSync } from 'node:fs'; appendFileSync('starts', '.'); throw new Error('no');`,
+  });
+  bench.engine.warm('broken', 50);
+  const starts = (): number => readFileSync(join(bench.directory, 'code/broken/first/starts'), 'utf8').length;
+  await eventually(() => starts() > 0);
+  await eventually(() => bench.engine.snapshot().length === 0);
+  assert.ok(starts() < 20, `${starts()} starts`);
+  assert.equal((await bench.failure('broken')).errorMessage, 'no');
 });
 
 test('a provisioned environment says so to the function', async () => {

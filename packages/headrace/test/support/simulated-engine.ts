@@ -60,6 +60,8 @@ export class SimulatedEngine {
   readonly clock = new VirtualClock(new SeededRandom(1));
   readonly kafka: SimulatedKafka;
   readonly invocations: Invocation[] = [];
+  /** When (ms since the begin of the test) how many environments were asked for in advance. */
+  readonly warmed: { readonly at: number; readonly environments: number }[] = [];
   readonly store = new Map<string, StoredMapping>();
   readonly supervisor;
   /** What the function does; the default succeeds at once. */
@@ -111,6 +113,7 @@ export class SimulatedEngine {
       store,
       clusters: async () => this.kafka.cluster(1, () => true),
       invoke: this.#invoke,
+      warm: (_function, environments) => this.warmed.push({ at: this.clock.now() - this.#begin, environments }),
       clock: this.clock,
       random: () => random.next(),
       ...(options.timeout === undefined ? {} : { functionTimeout: () => options.timeout }),
