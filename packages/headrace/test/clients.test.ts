@@ -6,8 +6,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { InvokeWithResponseStreamCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   eventually,
+  goProgram,
   needs,
   type PythonEnvironment,
   pythonEnvironment,
@@ -35,6 +37,9 @@ let kafka: Kafka;
 let collector: Server;
 const batches: string[][] = [];
 let together = 0;
+/** What asks for `/hold` waits until it is released, each time. */
+let held = Promise.withResolvers<void>();
+const release = (): void => held.resolve();
 let mostTogether = 0;
 
 before(async () => {
@@ -42,6 +47,12 @@ before(async () => {
   python = await pythonEnvironment(['awscli==1.46.3', 'boto3==1.44.5']);
   folder = temporaryFolder('clients');
   collector = createServer(async (request, response) => {
+    if (request.url === '/hold') {
+      await held.promise;
+      held = Promise.withResolvers();
+      response.end();
+      return;
+    }
     together += 1;
     mostTogether = Math.max(mostTogether, together);
     let text = '';
@@ -258,6 +269,68 @@ test('a function reaches the APIs of its engine with the keys that it was given'
     [answer['FunctionError'], result],
     [undefined, { Arn: 'arn:aws:sts::123456789012:assumed-role/caller/caller', tables: true, memory: 256 }],
   );
+});
+
+const streamer = (collector: string): string => `
+export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  stream.write('first');
+  // Goes on when somebody has read that.
+  await fetch('${collector}', { method: 'POST', body: '["streamed"]' });
+  if (event.fail) throw new RangeError('half way');
+  stream.write('second');
+  stream.end();
+});
+`;
+
+test('a streamed answer arrives while the function still works, in the JavaScript SDK and boto3', {
+  skip,
+}, async () => {
+  const { port } = collector.address() as AddressInfo;
+  writeFileSync(join(folder, 'streamer.zip'), await zipOf({ 'index.mjs': streamer(`http://127.0.0.1:${port}/hold`) }));
+  await aws(
+    'aws lambda create-function --function-name streamer --runtime nodejs22.x --handler index.handler --timeout 30 --role arn:aws:iam::123456789012:role/lambda --zip-file fileb://streamer.zip',
+  );
+  const credentials = { accessKeyId: 'AKIAME', secretAccessKey: 's3cr3t/with+signs=' };
+  const client = new LambdaClient({ endpoint, region: 'us-east-1', credentials });
+  const read = async (event: object): Promise<unknown[]> => {
+    const { EventStream } = await client.send(
+      new InvokeWithResponseStreamCommand({ FunctionName: 'streamer', Payload: Buffer.from(JSON.stringify(event)) }),
+    );
+    const parts: unknown[] = [];
+    for await (const { PayloadChunk, InvokeComplete } of EventStream!) {
+      if (PayloadChunk !== undefined) parts.push(Buffer.from(PayloadChunk.Payload!).toString());
+      // The function waits for this.
+      if (parts.length === 1) release();
+      if (InvokeComplete !== undefined) parts.push(InvokeComplete.ErrorCode ?? 'complete');
+    }
+    return parts;
+  };
+  assert.deepEqual(await read({}), ['first', 'second', 'complete']);
+  assert.deepEqual((await read({ fail: true })).slice(0, 1), ['first']);
+  assert.equal((await read({ fail: true })).at(-1), 'Unhandled');
+  client.destroy();
+  release();
+  const reader = `
+import boto3
+answer = boto3.client('lambda').invoke_with_response_stream(FunctionName='streamer', Payload='{}')
+parts = [event for event in answer['EventStream']]
+assert b''.join(part['PayloadChunk']['Payload'] for part in parts if 'PayloadChunk' in part) == b'firstsecond', parts
+assert 'ErrorCode' not in parts[-1]['InvokeComplete'], parts
+assert answer['StatusCode'] == 200 and answer['ExecutedVersion'] == '$LATEST', answer
+`;
+  await runCommand(python.python, ['-c', reader], { cwd: folder, env: environment(), timeout: 60_000 });
+});
+
+test('a Go program with the AWS SDK deploys, waits, pages, invokes and streams, and reads its errors by type', {
+  skip: skip || needs('go'),
+}, async () => {
+  const program = await goProgram(join(import.meta.dirname, 'clients', 'go'));
+  writeFileSync(
+    join(folder, 'echo.zip'),
+    await zipOf({ 'index.mjs': 'export const handler = async (event) => event;' }),
+  );
+  const { stdout } = await runCommand(program, [join(folder, 'echo.zip')], { env: environment(), timeout: 60_000 });
+  assert.equal(stdout, 'everything as expected\n');
 });
 
 test('without credentials lines run as pasted on a machine that has none, unsigned', { skip }, async () => {

@@ -4,6 +4,7 @@ export * from './chaos-proxy.ts';
 export * from './clock.ts';
 export * from './command.ts';
 export * from './eventually.ts';
+export * from './go.ts';
 export * from './kafka.ts';
 export { KAFKA_VERSION } from './kafka-installation.ts';
 export type { KafkaUser } from './kafka-properties.ts';

@@ -31,9 +31,9 @@ const checks: Record<Need, () => string | undefined> = {
   git: () => (firstLine('git', ['--version']) === undefined ? 'git' : undefined),
   go: () => {
     const line = firstLine('go', ['version']);
-    if (line === undefined) return 'Go 1.18 or newer (no "go" in PATH)';
+    if (line === undefined) return 'Go 1.19 or newer (no "go" in PATH)';
     const minor = Number(/go1\.(\d+)/.exec(line)?.[1] ?? 0);
-    return minor >= 18 ? undefined : `Go 1.18 or newer (found: ${line})`;
+    return minor >= 19 ? undefined : `Go 1.19 or newer (found: ${line})`;
   },
   'aws-cli-2': () => (awsCli2() === undefined ? 'the AWS CLI, version 2 (Debian: apt-get install awscli)' : undefined),
 };

@@ -2,13 +2,16 @@ import { fromBuffer } from 'yauzl';
 import { invalidParameter, LambdaError } from './errors.ts';
 
 const maximumZippedBytes = 52_428_800;
-const maximumUnzippedBytes = 262_144_000;
+export const maximumUnzippedBytes = 262_144_000;
 
 const unreadable = 'Could not unzip uploaded file. Please check your file, then try to upload again.';
 
-/** Refuses what is no zip file or too big, zipped or by what its directory says of its entries unzipped. */
-export async function checkPackage(bytes: Buffer): Promise<void> {
-  if (bytes.length > maximumZippedBytes) {
+/**
+ * Refuses what is no zip file or too big by what its directory says of its entries unzipped. A package that came with
+ * the request is limited zipped as well; one from S3 is not.
+ */
+export async function checkPackage(bytes: Buffer, source: 'request' | 's3'): Promise<void> {
+  if (source === 'request' && bytes.length > maximumZippedBytes) {
     const message = `Zipped size must be smaller than ${maximumZippedBytes} bytes`;
     throw new LambdaError('RequestEntityTooLargeException', message);
   }
@@ -16,9 +19,12 @@ export async function checkPackage(bytes: Buffer): Promise<void> {
     throw invalidParameter(unreadable);
   });
   if (unzipped > maximumUnzippedBytes) {
-    throw invalidParameter(`Unzipped size must be smaller than ${maximumUnzippedBytes} bytes`);
+    throw unzippedTooLarge();
   }
 }
+
+export const unzippedTooLarge = (): LambdaError =>
+  invalidParameter(`Unzipped size must be smaller than ${maximumUnzippedBytes} bytes`);
 
 function unzippedBytes(bytes: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {

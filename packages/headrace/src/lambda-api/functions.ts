@@ -113,7 +113,7 @@ async function receiveCode(context: Context, code: Code): Promise<StoredCode> {
   } else {
     throw invalidParameter('Please provide a source for function code.');
   }
-  await checkPackage(bytes);
+  await checkPackage(bytes, code.ZipFile === undefined ? 's3' : 'request');
   return { kind: 'zip', sha256: context.store.code.put(bytes).sha256, size: bytes.length };
 }
 

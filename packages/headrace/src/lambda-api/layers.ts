@@ -30,7 +30,7 @@ export const publishLayerVersion = operation<PublishLayerVersionRequest>(async (
   else if (content.S3Bucket !== undefined && content.S3Key !== undefined) {
     bytes = await fetchFromS3(context, content.S3Bucket, content.S3Key, content.S3ObjectVersion);
   } else throw invalidParameter('Please provide a source for layer content.');
-  await checkPackage(bytes);
+  await checkPackage(bytes, content.ZipFile === undefined ? 's3' : 'request');
   const { sha256 } = context.store.code.put(bytes);
   return call.transaction(() => {
     const { layers, layerNumbers } = context.documents;
