@@ -3,7 +3,8 @@
  * more than reading it, so blocks are kept and used again: they come back when the last chunk in them was released.
  */
 const SMALLEST = 1 << 16;
-const KEPT_BYTES = 32 << 20;
+/** What a full prefetch of one busy consumer goes through; fresh blocks would also drive the garbage collector. */
+const KEPT_BYTES = 64 << 20;
 
 /** A block that one response lies in; counts who still needs it. */
 export class ResponseBlock {
@@ -28,9 +29,10 @@ export class ResponseBlock {
   }
 }
 
-/** Blocks of one thread, by sizes in powers of two. */
+/** Blocks of one thread, each used again for responses that fill at least half of it. */
 export class ResponseMemory {
-  readonly #free = new Map<number, Buffer[]>();
+  /** Given back longest ago first. */
+  readonly #free: Buffer[] = [];
   #keptBytes = 0;
   #usedBytes = 0;
 
@@ -41,21 +43,29 @@ export class ResponseMemory {
 
   /** A block of at least `size` bytes, held once. */
   take(size: number): ResponseBlock {
-    const capacity = Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(size)));
-    const kept = this.#free.get(capacity)?.pop();
-    if (kept !== undefined) this.#keptBytes -= capacity;
-    this.#usedBytes += capacity;
-    return new ResponseBlock(kept ?? Buffer.allocUnsafeSlow(capacity), this.#giveBack);
+    // An eighth of the size's power of two is lost at most, and sizes that differ by little share a block.
+    const step = Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(size)) / 16);
+    const capacity = Math.ceil(size / step) * step;
+    const free = this.#free;
+    let best = -1;
+    for (let i = 0; i < free.length; i++) {
+      const { length } = free[i]!;
+      if (length < capacity || length > 2 * capacity) continue;
+      if (best < 0 || length < free[best]!.length) best = i;
+      if (length === capacity) break;
+    }
+    const bytes = best < 0 ? Buffer.allocUnsafeSlow(capacity) : free.splice(best, 1)[0]!;
+    if (best >= 0) this.#keptBytes -= bytes.length;
+    this.#usedBytes += bytes.length;
+    return new ResponseBlock(bytes, this.#giveBack);
   }
 
-  readonly #giveBack = (block: ResponseBlock): void => {
-    const capacity = block.bytes.length;
-    this.#usedBytes -= capacity;
-    if (this.#keptBytes + capacity > KEPT_BYTES) return;
-    this.#keptBytes += capacity;
-    const list = this.#free.get(capacity);
-    if (list === undefined) this.#free.set(capacity, [block.bytes]);
-    else list.push(block.bytes);
+  readonly #giveBack = ({ bytes }: ResponseBlock): void => {
+    this.#usedBytes -= bytes.length;
+    this.#keptBytes += bytes.length;
+    this.#free.push(bytes);
+    // Sizes that nobody asks for any more must not keep out those that are in use.
+    while (this.#keptBytes > KEPT_BYTES) this.#keptBytes -= this.#free.shift()!.length;
   };
 }
 
