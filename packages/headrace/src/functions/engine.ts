@@ -134,6 +134,7 @@ class Engine implements FunctionEngine {
         version,
         invokedFunctionArn: resolved.invokedFunctionArn,
         payload: payload.length === 0 ? emptyEvent : payload,
+        headRoomBytes: payload.length === 0 ? 0 : (options?.headRoomBytes ?? 0),
         clientContext: parseClientContext(options?.clientContext),
         traceHeader: options?.traceHeader ?? newTraceHeader(),
         logTail: options?.logTail === true,

@@ -20,6 +20,11 @@ export interface RequestHandler {
   bodyTooLarge(exchange: Exchange): void;
   /** The connection is gone; a pending exchange of it will never be answered. */
   closed(connection: HttpConnection): void;
+  /**
+   * Of a connection that holds answers: a chunk that came between two requests. True when it was taken as a whole, by
+   * way of {@link HttpConnection.expect}; else it is parsed.
+   */
+  whole(connection: HttpConnection, chunk: Buffer): boolean;
 }
 
 export interface HttpLimits {
@@ -78,12 +83,12 @@ export class Exchange {
 
   /**
    * Answers with a head that the caller wrote out, one character a byte ({@link utf8AsLatin1}), and a body; the pieces
-   * leave in one write where possible.
+   * leave in one write where possible. So many bytes before the body, in the same memory, are free for the head.
    */
-  send(head: string, body: Uint8Array | undefined): void {
+  send(head: string, body: Uint8Array | undefined, freeBytes = 0): void {
     if (this.answered) return;
     this.answered = true;
-    this.connection.answer(head, body);
+    this.connection.answer(head, body, freeBytes);
   }
 }
 
@@ -136,12 +141,26 @@ export class HttpConnection {
     this.#socket.destroy();
   }
 
+  /** Takes a request that the handler read itself. `before` answers those that came with it. */
+  expect(exchange: Exchange, before: string): void {
+    this.#exchange = exchange;
+    this.#phase = 'answering';
+    this.#closeAfterAnswer = false;
+    this.#out += before;
+  }
+
   /** Called by {@link Exchange} only. */
-  answer(head: string, body: Uint8Array | undefined): void {
+  answer(head: string, body: Uint8Array | undefined, freeBytes: number): void {
     if (this.#phase === 'closed') return;
     const socket = this.#socket;
     if (body === undefined) {
       this.#out += head;
+    } else if (this.#out.length + head.length <= freeBytes) {
+      const text = this.#out + head;
+      this.#out = '';
+      const bytes = Buffer.from(body.buffer, body.byteOffset - text.length, text.length + body.length);
+      bytes.write(text, 0, 'latin1');
+      socket.write(bytes);
     } else if (body.length <= 16_384) {
       const text = this.#out + head;
       this.#out = '';
@@ -182,6 +201,8 @@ export class HttpConnection {
 
   #receive(chunk: Buffer): void {
     if (this.#phase === 'closed') return;
+    if (this.#holdsAnswers && this.#phase === 'head' && this.#input.length === 0 && this.#handler.whole(this, chunk))
+      return;
     let input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk]);
     this.#input = noBody;
     this.#parsing = true;

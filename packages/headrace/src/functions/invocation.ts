@@ -7,6 +7,8 @@ export interface Invocation {
   readonly version: FunctionVersion;
   readonly invokedFunctionArn: string;
   readonly payload: Uint8Array;
+  /** See `InvokeOptions`; 0 once it was used. */
+  headRoomBytes: number;
   /** JSON text, decoded already. */
   readonly clientContext: string | undefined;
   readonly traceHeader: string;

@@ -50,6 +50,11 @@ export interface InvokeOptions {
   readonly traceHeader?: string;
   /** Chosen by the caller when it has handed one out already (asynchronous invocation). Default: a new UUID. */
   readonly requestId?: string;
+  /**
+   * So many bytes before the payload, in the same `ArrayBuffer`, may be overwritten: head and payload then leave in one
+   * piece, without a copy. Default 0.
+   */
+  readonly headRoomBytes?: number;
   /** Ends the wait of the caller; the function may still run to its end. */
   readonly signal?: AbortSignal;
 }

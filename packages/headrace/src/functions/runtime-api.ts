@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { responsePayloadLimit } from './error-payloads.ts';
 import {
   type BodyReader,
-  type Exchange,
+  Exchange,
   type Headers,
   HttpConnection,
   type RequestHandler,
@@ -40,6 +40,13 @@ type State = 'Started' | 'Ready' | 'Running' | 'ResponseSent' | 'ErrorSent' | 'I
 const connectionLimit = 64;
 const statusOk = '{"status":"OK"}';
 const invocationPath = '/2018-06-01/runtime/invocation/';
+const nextPath = `${invocationPath}next`;
+/** What our runtimes write after an invocation, result and next request, around the request id, length and body. */
+const resultBegin = `POST ${invocationPath}`;
+const resultMiddle = '/response HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nContent-Length: ';
+const nextRequest = `GET ${nextPath} HTTP/1.1\r\nHost: runtime\r\n\r\n`;
+const accepted = `HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: ${statusOk.length}\r\n\r\n${statusOk}`;
+const noHeaders: Headers = Object.freeze({});
 
 /**
  * Lambda's Runtime API for one execution environment: requests carry no identity, the port is it. Runtimes of ours talk
@@ -132,7 +139,31 @@ export class RuntimeApi implements RequestHandler {
     if (invocation.clientContext !== undefined) {
       head += `Lambda-Runtime-Client-Context: ${utf8AsLatin1(invocation.clientContext)}\r\n`;
     }
-    exchange.send(`${head}Content-Length: ${invocation.payload.length}\r\n\r\n`, invocation.payload);
+    // Given out once: a second write must not touch what the first may still be sending.
+    const { headRoomBytes } = invocation;
+    invocation.headRoomBytes = 0;
+    exchange.send(`${head}Content-Length: ${invocation.payload.length}\r\n\r\n`, invocation.payload, headRoomBytes);
+  }
+
+  /**
+   * The way of nearly every invocation: our runtimes write result and next request as one, so they are recognised as
+   * one, without parsing. What looks in any way different takes the general way.
+   */
+  whole(connection: HttpConnection, chunk: Buffer): boolean {
+    const invocation = this.#invocation;
+    if (connection !== this.#channel || invocation === undefined || this.#state !== 'Running') return false;
+    const body = resultOf(chunk, invocation.requestId);
+    if (body === undefined || body.length > responsePayloadLimit) return false;
+    const next = new Exchange(connection, 'GET', nextPath, noHeaders);
+    connection.expect(next, accepted);
+    this.#channelUsed = true;
+    this.#invocation = undefined;
+    this.#state = 'ResponseSent';
+    this.#delegate.runtimeResponse(body);
+    this.#state = 'Ready';
+    this.#wait(next);
+    this.#delegate.runtimeNext();
+    return true;
   }
 
   request(exchange: Exchange, body: Buffer): void {
@@ -306,6 +337,27 @@ export class RuntimeApi implements RequestHandler {
     if (this.#next?.connection === connection) this.#next = undefined;
     this.#others.closed(connection);
   }
+}
+
+/** The body, when `chunk` is exactly the result of this request and a request for the next event. */
+function resultOf(chunk: Buffer, requestId: string): Buffer | undefined {
+  const text = chunk.toString('latin1', 0, 256);
+  if (!text.startsWith(resultBegin)) return undefined;
+  if (!text.startsWith(requestId, resultBegin.length)) return undefined;
+  const lengthAt = resultBegin.length + requestId.length + resultMiddle.length;
+  if (!text.startsWith(resultMiddle, resultBegin.length + requestId.length)) return undefined;
+  let at = lengthAt;
+  let length = 0;
+  for (; at < lengthAt + 8; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) break;
+    length = length * 10 + digit;
+  }
+  if (at === lengthAt || !text.startsWith('\r\n\r\n', at)) return undefined;
+  const start = at + 4;
+  const end = start + length;
+  if (chunk.length !== end + nextRequest.length || chunk.toString('latin1', end) !== nextRequest) return undefined;
+  return chunk.subarray(start, end);
 }
 
 function refuse(exchange: Exchange, status: number, errorType: string, errorMessage: string): void {

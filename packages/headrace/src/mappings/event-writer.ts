@@ -11,7 +11,7 @@
  */
 import { HeaderCursor, RecordCursor, RecordsError } from '@headrace/kafka-records';
 import type { Lane } from './lane.ts';
-import { releaseBuffer, takeBuffer } from './payload-buffers.ts';
+import { HEAD_ROOM_BYTES, releaseBuffer, takeBuffer } from './payload-buffers.ts';
 import { chunkOf, type Slice } from './slice.ts';
 import { processTranscoder, type Transcoder } from './transcoder.ts';
 
@@ -103,11 +103,11 @@ export class EventWriter {
 
   /** `limitBytes`: the finished event is never longer. `expectedBytes` saves growing. */
   begin(head: Buffer, limitBytes: number, expectedBytes: number): void {
-    this.#out = takeBuffer(Math.min(expectedBytes, limitBytes) + head.length + FIXED_BYTES);
-    this.#limit = limitBytes;
+    this.#out = takeBuffer(HEAD_ROOM_BYTES + Math.min(expectedBytes, limitBytes) + head.length + FIXED_BYTES);
+    this.#limit = HEAD_ROOM_BYTES + limitBytes;
     this.#partition = undefined;
     this.#records = 0;
-    this.#position = 0;
+    this.#position = HEAD_ROOM_BYTES;
     this.#copy(head);
   }
 
@@ -228,7 +228,7 @@ export class EventWriter {
   finish(): Buffer {
     this.#reserve(CLOSING.length);
     this.#copy(this.#records > 0 ? CLOSING : CLOSING.subarray(1));
-    const event = this.#out.subarray(0, this.#position);
+    const event = this.#out.subarray(HEAD_ROOM_BYTES, this.#position);
     this.#out = Buffer.alloc(0);
     return event;
   }

@@ -3,6 +3,9 @@
  * would otherwise keep the garbage collector busier than the engine. The pool is bounded; beyond it memory is ordinary.
  */
 
+/** Free bytes in front of every payload, where the function's channel writes its head. */
+export const HEAD_ROOM_BYTES = 1024;
+
 const SMALLEST = 1 << 14;
 const POOLED_BYTES = 32 * 1024 * 1024;
 
@@ -22,7 +25,8 @@ export function takeBuffer(bytes: number): Buffer {
 /** Takes a payload back; neither it nor a view of it may be touched after. */
 export function releaseBuffer(payload: Buffer): void {
   const size = payload.buffer.byteLength;
-  if (payload.byteOffset !== 0 || size < SMALLEST || (size & (size - 1)) !== 0) return;
+  const { byteOffset } = payload;
+  if ((byteOffset !== 0 && byteOffset !== HEAD_ROOM_BYTES) || size < SMALLEST || (size & (size - 1)) !== 0) return;
   if (pooledBytes + size > POOLED_BYTES) return;
   let free = pool.get(size);
   if (free === undefined) pool.set(size, (free = []));

@@ -10,7 +10,7 @@
  */
 
 import { HeadraceError, toHeadraceError } from '../errors.ts';
-import type { InvokeOutcome } from '../functions/outcome.ts';
+import type { InvokeOptions, InvokeOutcome } from '../functions/outcome.ts';
 import type { AssignedPartition, ConsumerListener, GroupConsumer, TopicPartition } from '../kafka/contract.ts';
 import { ripeAt } from './batching.ts';
 import { carryOut, type FinalFate } from './carry-out.ts';
@@ -20,7 +20,7 @@ import { EventWriter, estimatePayload } from './event-writer.ts';
 import { failedBatch } from './failed-batch.ts';
 import { Lane, type Taken } from './lane.ts';
 import type { MappingOptions } from './options.ts';
-import { releaseBuffer } from './payload-buffers.ts';
+import { HEAD_ROOM_BYTES, releaseBuffer } from './payload-buffers.ts';
 import { type PollerContext, randomUuid } from './poller-context.ts';
 import {
   PollerCounts,
@@ -46,6 +46,8 @@ import { blockingRecord } from './snapshot.ts';
 import { WorkItem } from './work-item.ts';
 
 const writer = new EventWriter();
+const FIRST: InvokeOptions = { headRoomBytes: HEAD_ROOM_BYTES };
+const AGAIN: InvokeOptions = { ...FIRST, logTail: true };
 
 export class Poller implements ConsumerListener {
   readonly counts = new PollerCounts();
@@ -378,7 +380,7 @@ export class Poller implements ConsumerListener {
     this.counts.invocations++;
     publishBatch(this.#options, item, payload);
     // The log tail costs the function's side work: it is asked for where somebody will want to read it.
-    const ended = this.#context.invoke(functionArn, payload, item.failures > 0 ? { logTail: true } : undefined);
+    const ended = this.#context.invoke(functionArn, payload, item.failures > 0 ? AGAIN : FIRST);
     ended.then(
       (outcome) => this.#invoked(item, outcome, now),
       (error: unknown) =>

@@ -51,6 +51,7 @@ class Station implements RuntimeDelegate {
       payload: Buffer.from(payload),
       clientContext: undefined,
       traceHeader: 'Root=1-2-3',
+      headRoomBytes: 0,
       logTail: false,
       sink: undefined,
       settle: () => {},
