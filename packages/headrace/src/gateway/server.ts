@@ -221,16 +221,28 @@ function plainHeaders(incoming: IncomingMessage): Record<string, string> {
   return headers;
 }
 
-/** Undefined when it is longer than the limit; what is beyond is not read. */
-async function readBody(incoming: IncomingMessage, limit: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > limit) return undefined;
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length);
+/** Undefined when it is longer than the limit; what is beyond is not read. By events: an iterator costs several times as much. */
+function readBody(incoming: IncomingMessage, limit: number): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const take = (chunk: Buffer): void => {
+      length += chunk.length;
+      if (length <= limit) {
+        chunks.push(chunk);
+        return;
+      }
+      incoming.off('data', take).pause();
+      resolve(undefined);
+    };
+    incoming.on('data', take);
+    incoming.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)));
+    incoming.on('error', reject);
+    // A caller that goes away: the answer is nobody's any more.
+    incoming.on('close', () => {
+      if (!incoming.complete) reject(new Error('the request was cut off'));
+    });
+  });
 }
 
 const empty = Buffer.alloc(0);
@@ -262,7 +274,9 @@ async function send(
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   if (!outgoing.hasHeader('content-type')) outgoing.setHeader('content-type', 'application/json');
   outgoing.setHeader('content-length', bytes.length);
-  outgoing.end(bytes);
+  // Head and a short body in one write.
+  if (bytes.length <= 16_384) outgoing.end(bytes.toString('latin1'), 'latin1');
+  else outgoing.end(bytes);
 }
 
 /** Until the caller took what was written, or went away; leaves no listener behind. */
