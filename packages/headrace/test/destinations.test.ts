@@ -4,12 +4,13 @@ import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, S3Client }
 import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
 import { CreateQueueCommand, DeleteQueueCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { startBroker } from '@headrace/dev-broker';
-import { eventually, type Moto, needs, startMoto } from '@headrace/testing';
+import { eventually, type Moto, needs, startKafka, startMoto } from '@headrace/testing';
 import { Consumer } from '@platformatic/kafka';
 import { AwsClients, createDestinations, parseDestination } from '../src/destinations/index.ts';
 import { HeadraceError } from '../src/errors.ts';
 import type { MappingDefinition } from '../src/mappings/definition.ts';
 import type { FailedBatch } from '../src/mappings/destinations.ts';
+import { createTopics } from './kafka/harness.ts';
 
 const region = 'us-east-1';
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
@@ -192,16 +193,15 @@ describe('destinations on an AWS-compatible server', { skip: needs('python'), ti
 });
 
 describe('a Kafka topic as destination', () => {
-  it('gets one message a record, under its own key and headers; the source topic is refused', async () => {
-    await using broker = await startBroker({ topics: [{ name: 'failed', partitions: 1 }] });
+  const getsOneMessageARecord = async (bootstrapServers: string): Promise<void> => {
     const destinations = createDestinations({
       aws: new AwsClients(),
-      clusterConfiguration: async () => ({ bootstrapServers: broker.bootstrapServers.split(',') }),
+      clusterConfiguration: async () => ({ bootstrapServers: [bootstrapServers] }),
     });
     const consumer = new Consumer<Buffer, Buffer, Buffer, Buffer>({
       clientId: 't',
       groupId: 't',
-      bootstrapBrokers: [broker.bootstrapServers],
+      bootstrapBrokers: [bootstrapServers],
     });
     try {
       await destinations.deliver(batch('kafka://failed'));
@@ -222,7 +222,11 @@ describe('a Kafka topic as destination', () => {
       );
       assert.deepEqual(messages[1]?.headers, [['trace', [1, 254]]]);
       const single = JSON.parse(messages[1]?.value ?? '');
-      assert.equal(single.requestContext.condition, 'RetriesExhausted');
+      assert.deepEqual(single.requestContext, {
+        ...document.requestContext,
+        functionArn: `${document.requestContext.functionArn}:$LATEST`,
+        condition: 'RetriesExhausted',
+      });
       assert.deepEqual(single.payload.records, { 'orders-0': [record(8, [{ trace: [1, -2] }])] });
       assert.deepEqual(single.KafkaBatchInfo, {
         batchSize: 1,
@@ -243,6 +247,21 @@ describe('a Kafka topic as destination', () => {
     } finally {
       await consumer.close(true);
       await destinations.close();
+    }
+  };
+
+  it('gets one message a record, under its own key and headers; the source topic is refused', async () => {
+    await using broker = await startBroker({ topics: [{ name: 'failed', partitions: 1 }] });
+    await getsOneMessageARecord(broker.bootstrapServers);
+  });
+
+  it('gets the same on Apache Kafka', { skip: needs('java', 'maven') }, async () => {
+    const kafka = await startKafka();
+    try {
+      await createTopics(kafka.bootstrapServers, ['failed'], 1);
+      await getsOneMessageARecord(kafka.bootstrapServers);
+    } finally {
+      await kafka.stop();
     }
   });
 

@@ -447,6 +447,57 @@ describe('destinations', () => {
     assert.deepEqual([counts.toDestination, counts.succeeded, counts.dropped], [2, 1, 0]);
   });
 
+  test('retried without a limit it is there after eleven invocations; throttles are none', async () => {
+    const batches: FailedBatch[] = [];
+    const engine = new SimulatedEngine({
+      backoff: { initialMilliseconds: 10, maximumMilliseconds: 10 },
+      destinations: { deliver: async (batch) => void batches.push(batch) },
+    });
+    engine.handler = () =>
+      engine.invocations.length % 3 === 0
+        ? { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' }
+        : failWith('no');
+    const onFailureDestination = 'arn:aws:sqs:us-east-1:000000000000:failed';
+    engine.supervisor.create(definition({ batchSize: 1, maximumRetryAttempts: -1, onFailureDestination }));
+    engine.produce(0, 'a');
+    await engine.run(5000);
+    assert.deepEqual(
+      batches.map(({ condition, approximateInvokeCount }) => [condition, approximateInvokeCount]),
+      [['RetryAttemptsExhausted', 11]],
+    );
+    assert.equal(engine.invocations.length, 16);
+    assert.equal(engine.committed(), 1);
+  });
+
+  test('one that is down blocks the partition, since the record failed first; taken away, the function has the record again', async () => {
+    const engine = new SimulatedEngine({
+      backoff: { initialMilliseconds: 1000, maximumMilliseconds: 1000 },
+      destinations: { deliver: async () => Promise.reject(new Error('the queue is down')) },
+    });
+    engine.handler = () => failWith('no');
+    const failing = definition({
+      batchSize: 1,
+      maximumRetryAttempts: 0,
+      onFailureDestination: 'arn:aws:sqs:us-east-1:000000000000:failed',
+    });
+    engine.supervisor.create(failing);
+    engine.produce(0, 'a');
+    await engine.run(500);
+    const firstFailure = engine.supervisor.blocked()[0]!.firstFailure;
+    await engine.run(30_000);
+    const [record] = engine.supervisor.blocked();
+    assert.equal(record!.firstFailure, firstFailure);
+    assert.match(record!.error.message, /the queue is down/);
+    assert.equal(engine.invocations.length, 1);
+    assert.equal(engine.committed(), undefined);
+    engine.supervisor.update({ ...failing, onFailureDestination: '' });
+    await engine.run(3000);
+    // It fails once more and has no retries: without a destination it is dropped, and that is counted.
+    assert.equal(engine.invocations.length, 2);
+    assert.equal(engine.committed(), 1);
+    assert.equal(engine.supervisor.snapshot(UUID)!.counts.dropped, 1);
+  });
+
   test('a record that is too large for any event goes there without an invocation, alone', async () => {
     const batches: FailedBatch[] = [];
     const engine = new SimulatedEngine({

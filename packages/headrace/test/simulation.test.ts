@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { describe } from 'node:test';
+import { promisify } from 'node:util';
 import { testSeed } from '@headrace/testing';
 import { mutations } from './simulation/mutations.ts';
 import { runSeed } from './simulation/world.ts';
@@ -25,13 +27,19 @@ test('a seed replays exactly', async () => {
   }
 });
 
-for (const { name } of mutations) {
-  test(`the checkers catch a planted bug: ${name}`, () => {
-    const main = join(import.meta.dirname, 'simulation/main.ts');
-    const args = ['--disable-warning=ExperimentalWarning', main, '--json', '--runs', '10000', '--seed', '1'];
-    const { status, stdout, stderr } = spawnSync(process.execPath, [...args, '--mutation', name], { encoding: 'utf8' });
-    assert.equal(status, 1, `${stdout}${stderr}`);
-    const { violation } = JSON.parse(stdout) as { violation: string };
-    assert.ok(violation.length > 0);
-  });
-}
+const execute = promisify(execFile);
+
+describe('the checkers catch a planted bug', { concurrency: availableParallelism() }, () => {
+  for (const { name } of mutations) {
+    test(name, async () => {
+      const main = join(import.meta.dirname, 'simulation/main.ts');
+      const args = ['--disable-warning=ExperimentalWarning', main, '--json', '--runs', '10000', '--seed', '1'];
+      const ended = execute(process.execPath, [...args, '--mutation', name]);
+      await assert.rejects(ended, ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => {
+        assert.equal(code, 1, stderr);
+        const { violation } = JSON.parse(stdout) as { violation: string };
+        return violation.length > 0;
+      });
+    });
+  }
+});

@@ -33,7 +33,7 @@ export function batchDocument(batch: FailedBatch): Record<string, unknown> {
     };
   }
   return {
-    ...contexts(batch, batch.condition),
+    ...contexts(batch, batch.mapping.functionArn, batch.condition),
     KafkaBatchInfo: { ...batchInfo(batch, batch.batchSize, batch.payload.length), recordsInfo },
   };
 }
@@ -58,6 +58,11 @@ export interface TopicMessage {
   readonly headers: readonly (readonly [Buffer, Buffer])[];
 }
 
+/** As that sample names the function: with its qualifier, also where the mapping names none. */
+function qualified(functionArn: string): string {
+  return functionArn.split(':').length === 7 ? `${functionArn}:$LATEST` : functionArn;
+}
+
 /** A message a record: the document with the record's own event as `payload`, under the record's key and headers. */
 export function topicMessages(batch: FailedBatch): TopicMessage[] {
   const event = JSON.parse(batch.payload.toString('utf8')) as KafkaEvent;
@@ -69,7 +74,7 @@ export function topicMessages(batch: FailedBatch): TopicMessage[] {
     return records.map((record) => {
       const payload = { ...event, records: { [name]: [record] } };
       const document = {
-        ...contexts(batch, condition),
+        ...contexts(batch, qualified(batch.mapping.functionArn), condition),
         KafkaBatchInfo: {
           ...batchInfo(batch, 1, Buffer.byteLength(JSON.stringify(payload))),
           recordInfo: { offset: String(record.offset), timestamp: isoTime(record.timestamp) },
@@ -89,11 +94,11 @@ export function topicMessages(batch: FailedBatch): TopicMessage[] {
   });
 }
 
-function contexts(batch: FailedBatch, condition: string): Record<string, unknown> {
+function contexts(batch: FailedBatch, functionArn: string, condition: string): Record<string, unknown> {
   return {
     requestContext: {
       requestId: batch.requestId,
-      functionArn: batch.mapping.functionArn,
+      functionArn,
       condition,
       approximateInvokeCount: batch.approximateInvokeCount,
     },

@@ -27,7 +27,7 @@ export function failedBatch(
     destination,
     condition,
     requestId: outcome !== undefined && 'requestId' in outcome ? outcome.requestId : newRequestId(),
-    approximateInvokeCount: Math.max(1, item.invocations),
+    approximateInvokeCount: Math.max(1, item.reached),
     ...(responseContext === undefined ? {} : { responseContext }),
     timestamp: now,
     bootstrapServers: options.bootstrapServers,

@@ -402,6 +402,7 @@ export class Poller implements ConsumerListener {
     this.#busy.delete(item);
     if (this.#inFlight-- >= this.#slots) this.#freeSince = now;
     item.lastOutcome = outcome;
+    if (outcome.kind === 'success' || outcome.kind === 'function-error') item.reached++;
     if ('logTail' in outcome) item.logTail = outcome.logTail?.toString('utf8');
     publishInvocation(this.#options, item, outcome, now - startedAt);
     if (outcome.kind === 'success') this.#context.observer.answered(outcome.payload);
@@ -420,7 +421,9 @@ export class Poller implements ConsumerListener {
   #apply(item: WorkItem, settlement: Settlement, now: number): void {
     const { failure } = settlement;
     if (failure !== undefined) {
-      if (item.failures++ === 0) item.firstFailureAt = now;
+      item.failures++;
+      // Deliveries begin to count anew; what blocks the partition has done so since it failed first.
+      if (item.failure === undefined) item.firstFailureAt = now;
       item.failure = failure;
     }
     const lanes = item.lanes();

@@ -11,8 +11,10 @@ export class WorkItem {
   retries = 0;
   /** Failures in a row, of any kind. */
   failures = 0;
-  /** Invocations made with these records. */
+  /** Invocations tried with these records. */
   invocations = 0;
+  /** Those of them that reached the function: what was throttled did not. */
+  reached = 0;
   /** Not before this time (ms). */
   notBefore = 0;
   /** An invocation or a delivery is under way. */
@@ -41,6 +43,7 @@ export class WorkItem {
     part.retries = this.retries;
     part.failures = this.failures;
     part.invocations = this.invocations;
+    part.reached = this.reached;
     part.firstFailureAt = this.firstFailureAt;
     part.failure = this.failure;
     part.lastOutcome = this.lastOutcome;

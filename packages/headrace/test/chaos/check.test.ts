@@ -10,7 +10,8 @@ const ends = new Map([
 ]);
 
 /** Two partitions of ten records a batch, all as it should be. */
-const sound = `B 1000 7 1.1 t-0:0-9 t-1:0-9
+const sound = `S 990 7 1
+B 1000 7 1.1 t-0:0-9 t-1:0-9
 E 1010 7 1.1
 B 1010 7 1.2 t-0:10-19
 E 1020 7 1.2
@@ -105,7 +106,7 @@ test('what was committed before a moment is the last commit before it', () => {
 });
 
 test('a line that is cut off at the end is left out, one that makes no sense is an error', () => {
-  assert.equal(entriesOf(`${sound}B 16`).length, 8);
+  assert.equal(entriesOf(`${sound}B 16`).length, 9);
   assert.throws(() => entriesOf(`${sound}nonsense\n`), /not a line of a journal: nonsense/);
   assert.throws(() => checkJournal(entriesOf('E 1 7 1.1\n'), ends), /ended and never began/);
 });

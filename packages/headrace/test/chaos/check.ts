@@ -45,6 +45,7 @@ export function checkJournal(entries: readonly JournalEntry[], ends: TopicEnds):
   let lastEnd = Number.NaN;
 
   for (const entry of entries) {
+    if (entry.kind === 'started') continue;
     const key = `${entry.life}/${entry.invocation}`;
     if (entry.kind === 'ended') {
       const began = open.get(key);

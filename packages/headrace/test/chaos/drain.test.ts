@@ -40,7 +40,7 @@ describe('SIGTERM', { skip: needs('java', 'maven') }, () => {
     await engine.start();
     await engine.deploy({ topic, group: topic, journal, latency, batchSize: BATCH_SIZE });
     const entries = (): JournalEntry[] => readJournal(journal);
-    await eventually(() => entries().length > 0, { timeoutMs: 60_000 });
+    await eventually(() => entries().some(({ kind }) => kind === 'began'), { timeoutMs: 60_000 });
     const ends = new Map(
       Array.from({ length: PARTITIONS }, (_, partition) => [`${topic}-${partition}`, BATCH_SIZE * BATCHES] as const),
     );

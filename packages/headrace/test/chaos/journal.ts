@@ -7,15 +7,16 @@ export interface OffsetRange {
   readonly to: number;
 }
 
-/** One invocation as the function wrote it down. */
+/** One invocation as the function wrote it down, or the start of the function's own process. */
 export interface JournalEntry {
-  readonly kind: 'began' | 'ended';
+  readonly kind: 'started' | 'began' | 'ended';
   /** Milliseconds since 1970. */
   readonly at: number;
   /** Process id of the engine. */
   readonly life: number;
+  /** For `started` the process id of the function. */
   readonly invocation: string;
-  /** Empty for `ended`. */
+  /** Empty for others than `began`. */
   readonly ranges: readonly OffsetRange[];
 }
 
@@ -39,11 +40,18 @@ export function parseJournal(text: string): JournalEntry[] {
     .map(parseLine);
 }
 
+const kinds = new Map<string, JournalEntry['kind']>([
+  ['S', 'started'],
+  ['B', 'began'],
+  ['E', 'ended'],
+]);
+
 function parseLine(line: string): JournalEntry {
   const [kind, at, life, invocation, ...got] = line.split(' ');
-  if ((kind !== 'B' && kind !== 'E') || invocation === undefined) throw new Error(`not a line of a journal: ${line}`);
+  const known = kinds.get(kind ?? '');
+  if (known === undefined || invocation === undefined) throw new Error(`not a line of a journal: ${line}`);
   return {
-    kind: kind === 'B' ? 'began' : 'ended',
+    kind: known,
     at: Number(at),
     life: Number(life),
     invocation,

@@ -1,8 +1,9 @@
 /**
  * The function under test: writes to the file that `JOURNAL` names what it got before it works (`B`) and that it worked
- * (`E`) before it answers. Every line is one append, so the lines of all processes stand in the order in which they
+ * (`E`) before it answers; and once when its own process was started (`S`). Every line is one append, so the lines of all processes stand in the order in which they
  * happened:
  *
+ *     S <ms since 1970> <engine's process id> <process id of the function>
  *     B <ms since 1970> <engine's process id> <invocation> <topic-partition>:<first>-<last>[,…] …
  *     E <ms since 1970> <engine's process id> <invocation>
  */
@@ -13,6 +14,8 @@ const latency = Number(process.env.LATENCY);
 const life = process.ppid;
 let invocations = 0;
 const write = (line) => writeSync(journal, line + '\\n');
+
+write(['S', Math.round(performance.timeOrigin), life, process.pid].join(' '));
 
 function ranges(records) {
   const parts = [];

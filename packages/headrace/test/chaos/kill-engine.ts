@@ -1,6 +1,7 @@
 import { SeededRandom } from '@headrace/testing';
 import { leftOpen } from './check.ts';
 import { committedBefore } from './commits.ts';
+import type { JournalEntry } from './journal.ts';
 import { Load } from './load.ts';
 import { entriesOf, judge, pass, progress, type Scenario } from './scenario.ts';
 
@@ -28,6 +29,7 @@ export const killEngine: Scenario = {
     });
     await progress(journal, 0);
     const deaths: { life: number; diedAt: number; nextLife: number }[] = [];
+    let slowestStart = 0;
     let slowest = 0;
     for (let kill = 0; kill < kills; kill++) {
       await pass(random.integer(0, 2000));
@@ -39,7 +41,11 @@ export const killEngine: Scenario = {
       const readyAt = await engine.start();
       deaths.push({ life: processId, diedAt, nextLife: engine.processId });
       await progress(journal, readyAt, engine.processId);
-      slowest = Math.max(slowest, entriesOf(journal).find(({ life }) => life === engine.processId)!.at - readyAt);
+      const first = (kind: JournalEntry['kind']): number =>
+        entriesOf(journal).find((entry) => entry.life === engine.processId && entry.kind === kind)!.at - readyAt;
+      // The engine goes on when it hands the first batch out; what comes between is the start of a process for the code.
+      slowestStart = Math.max(slowestStart, first('started'));
+      slowest = Math.max(slowest, first('began'));
     }
     const { verdict, accepted } = await judge(world, topic, await load.stop());
     const entries = entriesOf(journal);
@@ -47,7 +53,7 @@ export const killEngine: Scenario = {
     let oldest = 0;
     for (const { life, diedAt, nextLife } of deaths) {
       // Until the next life has worked on something, every commit is the former's.
-      const nextAt = entries.find((entry) => entry.life === nextLife)!.at;
+      const nextAt = entries.find((entry) => entry.life === nextLife && entry.kind === 'began')!.at;
       const open = leftOpen(entries, life, diedAt, (partition) => committedBefore(accepted, partition, nextAt));
       bound += open.inFlight + open.uncommitted;
       oldest = Math.max(oldest, open.uncommittedFor);
@@ -56,7 +62,7 @@ export const killEngine: Scenario = {
       ...verdict,
       scenario: this.name,
       bound,
-      done: `${kills} kills, first record at most ${slowest} ms after the engine was ready, at a kill settled records had waited for their commit for at most ${oldest} ms`,
+      done: `${kills} kills, the first function was started at most ${slowestStart} ms and had its first record at most ${slowest} ms after the engine was ready; at a kill settled records had waited for their commit for at most ${oldest} ms`,
     };
   },
 };

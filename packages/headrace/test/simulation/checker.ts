@@ -6,6 +6,8 @@ import type { SimulatedLog } from './simulated-log.ts';
 
 /** The world's stops drain at least so long (ms); rebalances longer. */
 export const SHORTEST_DRAIN = 5000;
+/** Commits are held back for so long (ms) at most. */
+const COMMIT_INTERVAL = 100;
 
 export class Violation extends Error {
   override readonly name = 'Violation';
@@ -20,13 +22,16 @@ interface EventRecord {
 }
 
 /** One assignment of a partition to a process, from the outside. */
-interface Life {
+export interface Life {
   readonly processId: number;
   readonly partition: SimulatedPartition;
   readonly delivered: Set<number>;
-  readonly resolved: Set<number>;
+  /** When each record that is settled became so (ms). */
+  readonly resolved: Map<number, number>;
   /** Failures that count against the retry limit, a record. */
   readonly failures: Map<number, number>;
+  /** Records that a throttle told to wait, and until when (ms). */
+  readonly notBefore: Map<number, number>;
   inFlight: number;
   /** The group gave the partition to another; -1: not so far. */
   expelledAt: number;
@@ -77,8 +82,9 @@ export class Checker {
       processId: consumer.processId,
       partition,
       delivered: new Set(),
-      resolved: new Set(),
+      resolved: new Map(),
       failures: new Map(),
+      notBefore: new Map(),
       inFlight: 0,
       expelledAt: -1,
       zombieSince: -1,
@@ -91,7 +97,29 @@ export class Checker {
     const life = this.#lives.get(key(consumer.processId, partition));
     if (life === undefined || life.partition !== partition) return;
     life.expelledAt = this.#now();
+    this.#checkCommitted(life);
     this.#allowOpen(life);
+  }
+
+  /** Coalescing commits bounds what a crash repeats: what has been settled for longer than that is committed. */
+  #checkCommitted(life: Life): void {
+    if (this.commitsMayFail()) return;
+    const committed = this.committed.get(nameOf(life.partition)) ?? 0;
+    const firstOpen = this.#firstUnresolved(life) ?? Number.POSITIVE_INFINITY;
+    let since = 0;
+    for (const { offset } of life.partition.log.records) {
+      if (offset < committed || offset < life.partition.startOffset) continue;
+      if (offset >= firstOpen) break;
+      // It can be committed when everything before it is settled too.
+      since = Math.max(since, life.resolved.get(offset) ?? 0);
+      if (since === 0) continue;
+      // A commit that is under way comes first, there and back; then this one, there.
+      const longest = COMMIT_INTERVAL + 3 * this.#scenario.delay + 10;
+      if (this.#now() - since > longest)
+        throw new Violation(
+          `${nameOf(life.partition)}: offset ${offset} has been settled for ${this.#now() - since} ms and is not committed`,
+        );
+    }
   }
 
   /** Whatever was delivered in this life and is not committed may come again, and nothing else. */
@@ -112,12 +140,15 @@ export class Checker {
     if (life === undefined || life.partition !== partition) return;
     this.#lives.delete(key(consumer.processId, partition));
     const committed = this.committed.get(nameOf(partition)) ?? 0;
-    if (life.expelledAt < 0) this.#allowOpen(life);
+    if (life.expelledAt < 0) {
+      if (!clean) this.#checkCommitted(life);
+      this.#allowOpen(life);
+    }
     if (clean && life.inFlight > 0 && waited < SHORTEST_DRAIN)
       throw new Violation(`${nameOf(partition)} was given back after ${waited} ms with an invocation in flight`);
     // Whoever was thrown out and does not know it yet has its last commit refused.
     if (clean && life.expelledAt < 0 && life.inFlight === 0 && !this.commitsMayFail()) {
-      for (const offset of life.resolved) {
+      for (const offset of life.resolved.keys()) {
         if (offset < committed) continue;
         const firstOpen = this.#firstUnresolved(life);
         if (firstOpen === undefined || offset < firstOpen)
@@ -164,6 +195,11 @@ export class Checker {
         );
       if (!this.#isPassing(value)) throw new Violation(`${name}: offset ${offset} was filtered and came all the same`);
       if (life.resolved.has(offset)) throw new Violation(`${name}: offset ${offset} came again after it was settled`);
+      const notBefore = life.notBefore.get(offset) ?? 0;
+      if (this.#now() < notBefore)
+        throw new Violation(
+          `${name}: offset ${offset} came ${notBefore - this.#now()} ms before a throttle allowed it`,
+        );
       const age = this.#scenario.definition.maximumRecordAgeInSeconds ?? -1;
       if (age > 0 && this.#now() - record.timestamp > age * 1000)
         throw new Violation(`${name}: offset ${offset} is too old to be sent`);
@@ -181,33 +217,49 @@ export class Checker {
     }
   }
 
-  /** The engine hears of the end of an invocation. `failed`: offsets by partition name that failed; counted or not. */
-  ended(watched: WatchedInvocation, failed: 'none' | 'all' | Map<string, Set<number>>, counts: boolean): void {
+  /**
+   * The engine hears of the end of an invocation. `failed`: offsets by partition name that failed; counted or not, and to
+   * wait for `retryAfter` milliseconds at least.
+   */
+  ended(
+    watched: WatchedInvocation,
+    failed: 'none' | 'all' | Map<string, Set<number>>,
+    counts: boolean,
+    retryAfter = 0,
+  ): void {
     for (const { life, offsets } of watched.parts) {
       life.inFlight--;
       const name = nameOf(life.partition);
       for (const offset of offsets) {
         const isFailed = failed === 'all' || (failed !== 'none' && failed.get(name)?.has(offset) === true);
         if (!isFailed) {
-          life.resolved.add(offset);
+          life.resolved.set(offset, this.#now());
           setOf(this.succeeded, name).add(offset);
-        } else if (counts) life.failures.set(offset, (life.failures.get(offset) ?? 0) + 1);
+          continue;
+        }
+        life.notBefore.set(offset, this.#now() + retryAfter);
+        if (counts) life.failures.set(offset, (life.failures.get(offset) ?? 0) + 1);
       }
     }
   }
 
-  /** A batch arrived at the destination; the engine hears of it or not. */
-  delivering(processId: number, name: string, offset: number, condition: string, isHeard: boolean): void {
-    const life = this.#lives.get(`${processId}/${name}`);
-    if (life === undefined) return;
+  /** The life that a partition has in a process now. */
+  lifeOf(processId: number, name: string): Life | undefined {
+    return this.#lives.get(`${processId}/${name}`);
+  }
+
+  /** A batch that a life sent arrived at the destination; the engine hears of it or not. */
+  delivering(life: Life | undefined, offset: number, condition: string, isHeard: boolean): void {
+    if (life === undefined || this.lifeOf(life.processId, nameOf(life.partition)) !== life) return;
+    const name = nameOf(life.partition);
     const record = life.partition.log.records.find((each) => each.offset === offset);
     if (record === undefined) throw new Violation(`${name}: offset ${offset} at the destination was never produced`);
-    if (setOf(this.succeeded, name).has(offset) && life.resolved.has(offset))
-      throw new Violation(`${name}: offset ${offset} succeeded and went to the destination`);
+    if (life.resolved.has(offset))
+      throw new Violation(`${name}: offset ${offset} was settled and went to the destination`);
     if (!this.#mayBeGivenUp(life, offset, condition))
       throw new Violation(`${name}: offset ${offset} was given up too early (${condition})`);
     setOf(this.atDestination, name).add(offset);
-    if (isHeard) life.resolved.add(offset);
+    if (isHeard) life.resolved.set(offset, this.#now());
   }
 
   checkCommit(consumer: SimulatedConsumer, log: SimulatedLog, offset: number, before: number): void {
@@ -285,8 +337,7 @@ export class Checker {
       case 'RetryAttemptsExhausted': {
         let retries = definition.maximumRetryAttempts ?? -1;
         if (retries < 0) retries = definition.onFailureDestination === undefined ? Number.POSITIVE_INFINITY : 10;
-        const failures = life.failures.get(offset) ?? 0;
-        return definition.bisectBatchOnFunctionError === true ? failures > retries : failures === retries + 1;
+        return (life.failures.get(offset) ?? 0) === retries + 1;
       }
       case 'RecordAgeExceeded': {
         const age = definition.maximumRecordAgeInSeconds ?? -1;

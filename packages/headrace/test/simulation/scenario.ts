@@ -33,6 +33,10 @@ export interface Scenario {
   /** Chance that a record alone is larger than the payload limit. */
   readonly oversized: number;
   readonly payloadLimitBytes: number;
+  /** Larger events of more than one record are refused by the function as too large. */
+  readonly functionLimitBytes: number;
+  /** Longest time (ms) that a throttle asks to wait for. */
+  readonly retryAfter: number;
 }
 
 export function drawScenario(random: SeededRandom): Scenario {
@@ -88,5 +92,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     destinationFailure: maybe(0.4, 0.5),
     oversized: maybe(0.15, 0.05),
     payloadLimitBytes: random.pick([1200, 6 * 1024 * 1024]),
+    functionLimitBytes: random.chance(0.1) ? 900 : Number.POSITIVE_INFINITY,
+    retryAfter: random.pick([0, 2000]),
   };
 }

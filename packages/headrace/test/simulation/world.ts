@@ -12,6 +12,10 @@ import { VirtualClock } from './virtual-clock.ts';
 
 const PEACE_MILLISECONDS = 3_600_000;
 const OVERSIZED_BYTES = 3000;
+/** Of an engine, for payloads in flight: small enough that one which is not given back is missed. */
+const MEMORY_LIMIT_BYTES = 128 * 1024;
+/** A stop ends within its drain time and a commit. */
+const LONGEST_STOP = SHORTEST_DRAIN + 2000;
 
 export interface RunResult {
   readonly seed: number;
@@ -256,13 +260,17 @@ class World {
         }
     });
     plan(joins, () => {
-      if (alive().length < 4) this.#startProcess();
+      const count = alive().length;
+      if (count < 2 || (count < 4 && random.chance(0.6))) this.#startProcess();
       else {
         const process = random.pick(alive());
         this.#log(`process ${process.id} stops`);
         void process.supervisor.stop({ drainTimeoutMilliseconds: SHORTEST_DRAIN }).then(() => {
           process.isAlive = false;
         });
+        this.#clock.setTimeout(() => {
+          if (process.isAlive) this.#guard(() => fail(`process ${process.id} still drains after ${LONGEST_STOP} ms`));
+        }, LONGEST_STOP);
       }
     });
     plan(brokerOutages, () => {
@@ -301,6 +309,7 @@ class World {
         destinations,
         backoff: { initialMilliseconds: 100, maximumMilliseconds: 2000 },
         payloadLimitBytes: this.#scenario.payloadLimitBytes,
+        memoryLimitBytes: MEMORY_LIMIT_BYTES,
       });
     });
     this.#processes.push(process);
@@ -342,14 +351,14 @@ class World {
         this.#log(`process ${process.id} invokes with ${describe(watched)}`);
         this.#clock.setTimeout(() => {
           if (!copy.equals(payload)) this.#guard(() => fail('the payload changed while it was in flight'));
-          const { outcome, failed, counts } = this.#outcome(copy, watched!, random);
+          const { outcome, failed, counts, retryAfter } = this.#outcome(copy, watched!, random);
           if (!process.isAlive) {
             // The function ran all the same; nobody hears of it.
             if (failed === 'none') this.#guard(() => this.#checker.ended(watched!, 'none', false));
             return;
           }
           this.#log(`process ${process.id} hears ${outcome.kind} of ${describe(watched!)}`);
-          this.#guard(() => this.#checker.ended(watched!, failed, counts));
+          this.#guard(() => this.#checker.ended(watched!, failed, counts, retryAfter));
           resolve(outcome);
         }, wait);
       });
@@ -359,8 +368,19 @@ class World {
     payload: Buffer,
     watched: WatchedInvocation,
     random: SeededRandom,
-  ): { outcome: InvokeOutcome; failed: 'none' | 'all' | Map<string, Set<number>>; counts: boolean } {
+  ): {
+    outcome: InvokeOutcome;
+    failed: 'none' | 'all' | Map<string, Set<number>>;
+    counts: boolean;
+    retryAfter?: number;
+  } {
     const { functionError, throttle, unavailable, malformed, poisonForEver, definition } = this.#scenario;
+    const { functionLimitBytes, retryAfter } = this.#scenario;
+    const records = watched.parts.reduce((sum, { offsets }) => sum + offsets.length, 0);
+    if (payload.length > functionLimitBytes && records > 1)
+      return { outcome: { kind: 'too-large', limitBytes: functionLimitBytes }, failed: 'all', counts: false };
+    // What is halved is tried again, and that spends no attempt.
+    const wholeCounts = definition.bisectBatchOnFunctionError !== true || records === 1;
     const executed = {
       requestId: `request-${random.integer(0, 1e9)}`,
       executedVersion: '$LATEST',
@@ -379,19 +399,26 @@ class World {
       ...executed,
     });
     if (this.#isFaulty) {
-      if (random.chance(throttle))
+      if (random.chance(throttle)) {
+        const wait = random.integer(0, retryAfter);
         return {
-          outcome: { kind: 'throttled', reason: 'ConcurrentInvocationLimitExceeded' },
+          outcome: {
+            kind: 'throttled',
+            reason: 'ConcurrentInvocationLimitExceeded',
+            ...(wait === 0 ? {} : { retryAfterMilliseconds: wait }),
+          },
           failed: 'all',
           counts: false,
+          retryAfter: wait,
         };
+      }
       if (random.chance(unavailable))
         return {
           outcome: { kind: 'unavailable', status: 500, type: 'ServiceException', message: 'simulated' },
           failed: 'all',
           counts: false,
         };
-      if (random.chance(functionError)) return { outcome: error, failed: 'all', counts: true };
+      if (random.chance(functionError)) return { outcome: error, failed: 'all', counts: wholeCounts };
     }
     const isReporting = definition.functionResponseTypes !== undefined;
     const poisoned = this.#isFaulty || poisonForEver ? poisonOf(payload) : [];
@@ -399,14 +426,13 @@ class World {
       return {
         outcome: success({ batchItemFailures: [{ itemIdentifier: 'orders-0-1' }] }),
         failed: 'all',
-        counts: true,
+        counts: wholeCounts,
       };
     if (poisoned.length === 0)
       return { outcome: success(random.pick([null, 'ok', {}])), failed: 'none', counts: false };
-    if (!isReporting) return { outcome: error, failed: 'all', counts: true };
+    if (!isReporting) return { outcome: error, failed: 'all', counts: wholeCounts };
     const failed = new Map<string, Set<number>>();
     for (const { name, offset } of poisoned) failed.set(name, (failed.get(name) ?? new Set()).add(offset));
-    void watched;
     const batchItemFailures = poisoned.map(({ name, offset }) => ({ itemIdentifier: { partition: name, offset } }));
     return { outcome: success({ batchItemFailures }), failed, counts: true };
   }
@@ -415,6 +441,9 @@ class World {
     return {
       deliver: (batch) =>
         new Promise((resolve, reject) => {
+          const lives = new Map(
+            batch.partitions.map(({ name }) => [name, this.#checker.lifeOf(process.id, name)] as const),
+          );
           this.#clock.setTimeout(() => {
             const isFailing = this.#isFaulty && random.chance(this.#scenario.destinationFailure);
             // Half of the failures are lost answers: the batch is there all the same.
@@ -423,7 +452,7 @@ class World {
               for (const { name, records } of batch.partitions)
                 for (const { offset } of records)
                   this.#guard(() =>
-                    this.#checker.delivering(process.id, name, offset, batch.condition, !isFailing && process.isAlive),
+                    this.#checker.delivering(lives.get(name), offset, batch.condition, !isFailing && process.isAlive),
                   );
             this.#log(`destination of process ${process.id}: ${isFailing ? 'fails' : batch.condition}`);
             if (!process.isAlive) return;
