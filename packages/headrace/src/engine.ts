@@ -188,13 +188,16 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
         mappings,
         environments: () => functions.snapshot(),
         audit: (page) => store.audit(page),
-        keepMove: (uuid, context, move) =>
-          store.transaction(() => {
+        keepMove: async (uuid, context, move) => {
+          const kept = store.transaction(() => {
             const moved = move();
             const { topic, partition, offset } = moved.record;
             store.collection('moved-record').put(`${uuid}/${topic}-${partition}/${offset}`, moved);
             return moved;
-          }, context),
+          }, context);
+          await store.flushed();
+          return kept;
+        },
       }),
     ],
     ...(credentialsFile === undefined

@@ -65,7 +65,7 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
         createOperatorApi({
           mappings,
           environments: () => [],
-          keepMove: (id, { operation }, move) => {
+          keepMove: async (id, { operation }, move) => {
             const moved = move();
             kept.push([id, operation, moved.record.offset, moved.to]);
             return moved;

@@ -14,7 +14,7 @@ import type { Api, ApiRequest, ApiResponse } from './route.ts';
 export interface OperatorApiOptions {
   readonly mappings: Pick<MappingSupervisor, 'list' | 'get' | 'snapshot'> & Pick<MappingOperations, 'skip' | 'park'>;
   /** Keeps who moved past which record; both or neither: when `move` throws nothing is kept. */
-  readonly keepMove: (uuid: string, context: AuditContext, move: () => MovedRecord) => MovedRecord;
+  readonly keepMove: (uuid: string, context: AuditContext, move: () => MovedRecord) => Promise<MovedRecord>;
   readonly environments: () => readonly EnvironmentSnapshot[];
   readonly audit: (options: { readonly limit: number; readonly before?: number }) => readonly AuditEntry[];
 }
@@ -64,7 +64,7 @@ export function createOperatorApi(options: OperatorApiOptions): Api {
     async handle(request) {
       if (!request.path.startsWith(prefix)) return undefined;
       try {
-        return answer(options, request);
+        return await answer(options, request);
       } catch (error) {
         if (HeadraceError.is(error)) return failure(400, error.code, error.message);
         throw error;
@@ -73,7 +73,7 @@ export function createOperatorApi(options: OperatorApiOptions): Api {
   };
 }
 
-function answer(options: OperatorApiOptions, request: ApiRequest): ApiResponse | undefined {
+async function answer(options: OperatorApiOptions, request: ApiRequest): Promise<ApiResponse | undefined> {
   const { method, path, query } = request;
   const [kind, id, part, ...more] = path.slice(prefix.length).split('/');
   if (more.length > 0) return undefined;
@@ -98,7 +98,12 @@ function answer(options: OperatorApiOptions, request: ApiRequest): ApiResponse |
   return { status: 200, body: { blocked } };
 }
 
-function moveOn(options: OperatorApiOptions, request: ApiRequest, uuid: string, action: 'skip' | 'park'): ApiResponse {
+async function moveOn(
+  options: OperatorApiOptions,
+  request: ApiRequest,
+  uuid: string,
+  action: 'skip' | 'park',
+): Promise<ApiResponse> {
   const { mappings, keepMove } = options;
   if (mappings.get(uuid) === undefined) return failure(404, 'NOT_FOUND', `there is no event source mapping ${uuid}`);
   const { place, to, dryRun } = readMove(request.body, action);
@@ -109,7 +114,7 @@ function moveOn(options: OperatorApiOptions, request: ApiRequest, uuid: string, 
   if (dryRun) return { status: 200, body: move() };
   const { requestId, principal = 'anonymous' } = request;
   const operation = action === 'skip' ? 'SkipRecord' : 'ParkRecord';
-  return { status: 200, body: keepMove(uuid, { principal, operation, requestId }, move) };
+  return { status: 200, body: await keepMove(uuid, { principal, operation, requestId }, move) };
 }
 
 function readMove(

@@ -253,27 +253,26 @@ export function removeFunction(context: Context, { name }: FunctionDocument): vo
 const functionsPerPage = 50;
 
 export const listFunctions = operation<ListFunctionsRequest>(({ context }: Call, input) => {
-  const names = [...context.documents.functions.values()].map(({ name }) => name).sort();
-  const all = input.FunctionVersion === 'ALL';
-  const rows = names.flatMap((name) =>
-    (all ? versionsOf(context, name) : versionsOf(context, name).slice(0, 1)).map((version) => ({
-      version,
-      // Padded, so that versions are in the order of their numbers.
-      key: `${name}:${version.version === '$LATEST' ? '' : version.version.padStart(12, '0')}`,
-    })),
-  );
-  rows.sort((a, b) => (a.key < b.key ? -1 : 1));
-  const { items, nextMarker } = page(rows, {
-    keyOf: ({ key }) => key,
-    limit: functionsPerPage,
-    marker: input.Marker,
-    maxItems: input.MaxItems,
-  });
+  const names = context.documents.functions.sortedIds();
+  const settings = { limit: functionsPerPage, marker: input.Marker, maxItems: input.MaxItems };
   const now = context.now();
+  const all = input.FunctionVersion === 'ALL';
+  const { items, nextMarker } = all
+    ? page(
+        names.flatMap((name) => versionsOf(context, name)),
+        { ...settings, keyOf: listKey },
+      )
+    : page(names, { ...settings, keyOf: (name) => name });
+  const { versions } = context.documents;
+  const listed = items.map((item) => (typeof item === 'string' ? versions.get(versionId(item, '$LATEST'))! : item));
   return {
-    Functions: items.map(({ version }) =>
+    Functions: listed.map((version) =>
       listedConfiguration(context, version, now, all ? { qualifier: version.version } : {}),
     ),
     ...(nextMarker === undefined ? {} : { NextMarker: nextMarker }),
   };
 });
+
+/** Orders by name, `$LATEST` before the numbers: a line break stands before whatever a name may hold. */
+const listKey = ({ functionName, version }: VersionDocument): string =>
+  `${functionName}\n${version === '$LATEST' ? '' : version.padStart(12, '0')}`;

@@ -30,7 +30,7 @@ export function auditChange(change: Pick<Change, 'kind' | 'id' | 'before' | 'aft
   const before = (change.before ?? {}) as Record<string, unknown>;
   const after = (change.after ?? {}) as Record<string, unknown>;
   const differing = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
-    (name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]),
+    (name) => !isSame(before[name], after[name]),
   );
   const side = (document: Record<string, unknown>): Record<string, unknown> =>
     Object.fromEntries(
@@ -42,6 +42,12 @@ export function auditChange(change: Pick<Change, 'kind' | 'id' | 'before' | 'aft
     ...(change.before === undefined ? {} : { before: side(before) }),
     ...(change.after === undefined ? {} : { after: side(after) }),
   };
+}
+
+function isSame(before: unknown, after: unknown): boolean {
+  if (before === after) return true;
+  const areObjects = typeof before === 'object' && typeof after === 'object';
+  return areObjects && JSON.stringify(before) === JSON.stringify(after);
 }
 
 function hideSecrets(name: string, value: unknown): unknown {

@@ -18,8 +18,8 @@ export interface QueuedEvent {
 }
 
 /**
- * The queue of asynchronous invocations on disk. Every call is durable when it returns; events stay until `remove`, so
- * that whatever ends the process, an accepted event is tried again.
+ * The queue of asynchronous invocations on disk. Every call is committed when it returns, and on the disk when the store
+ * is flushed; events stay until `remove`, so that whatever ends the process, an accepted event is tried again.
  */
 export class EventQueue {
   readonly #insert: StatementSync;
@@ -29,7 +29,11 @@ export class EventQueue {
   readonly #next: StatementSync;
   readonly #count: StatementSync;
 
-  constructor(database: DatabaseSync) {
+  readonly #wrote: () => void;
+
+  /** `wrote` is called after each change. */
+  constructor(database: DatabaseSync, wrote: () => void) {
+    this.#wrote = wrote;
     this.#insert = database.prepare(
       'INSERT INTO asynchronous_events (request_id, function_name, qualifier, payload, accepted_at, attempts, delays, due_at) VALUES (?, ?, ?, ?, ?, 0, 0, ?)',
     );
@@ -49,6 +53,7 @@ export class EventQueue {
   add(event: Pick<QueuedEvent, 'requestId' | 'functionName' | 'qualifier' | 'payload' | 'acceptedAt'>): void {
     const { requestId, functionName, qualifier, payload, acceptedAt } = event;
     this.#insert.run(requestId, functionName, qualifier, payload, acceptedAt, acceptedAt);
+    this.#wrote();
   }
 
   /** Events due at `now`, the longest due first. Also those that are being worked on: the owner knows them. */
@@ -73,9 +78,11 @@ export class EventQueue {
 
   update(event: Pick<QueuedEvent, 'requestId' | 'attempts' | 'delays' | 'dueAt' | 'result'>): void {
     this.#update.run(event.attempts, event.delays, event.dueAt, event.result ?? null, event.requestId);
+    this.#wrote();
   }
 
   remove(requestId: string): void {
     this.#delete.run(requestId);
+    this.#wrote();
   }
 }

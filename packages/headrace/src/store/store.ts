@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
@@ -10,7 +10,8 @@ import { Collection } from './collection.ts';
 import { type DirectoryIdentity, directoryIdentity } from './directory-identity.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { EventQueue } from './event-queue.ts';
-import { migrate } from './schema.ts';
+import { LogSync } from './log-sync.ts';
+import { migrate, schemaVersion } from './schema.ts';
 
 /** One write of a document; `undo` puts memory back when the transaction fails. */
 export interface Change {
@@ -57,10 +58,13 @@ export class Store {
   readonly events: EventQueue;
   readonly #lock: DirectoryLock | undefined;
   readonly #database: DatabaseSync;
+  readonly #log: LogSync | undefined;
   readonly #collections = new Map<string, Collection<object>>();
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
   readonly #insertAudit: StatementSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
   /** Of the transaction that runs just now. */
   #changes: Change[] | undefined;
   /** What waits to go to disk together. */
@@ -74,9 +78,11 @@ export class Store {
       mkdirSync(join(this.directory, 'code'), { recursive: true });
       this.#lock = this.isPersistent ? new DirectoryLock(this.directory) : undefined;
       this.#database = new DatabaseSync(this.isPersistent ? join(this.directory, 'store.sqlite') : ':memory:');
-      // FULL: a write that returned also survives the machine's power. Readers (backup) never wait for it with WAL.
-      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;');
+      // NORMAL: a commit survives this process, and waits for no disk; whoever is answered waits for the log's sync.
+      // Readers (backup) never wait with WAL.
+      this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;');
       migrate(this.#database);
+      this.#log = this.isPersistent ? openLog(this.#database, join(this.directory, 'store.sqlite-wal')) : undefined;
     } catch (cause) {
       if (HeadraceError.is(cause)) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -93,7 +99,9 @@ export class Store {
     this.#insertAudit = this.#database.prepare(
       'INSERT INTO audit (time, principal, operation, request_id, changes) VALUES (?, ?, ?, ?, ?)',
     );
-    this.events = new EventQueue(this.#database);
+    this.#begin = this.#database.prepare('BEGIN IMMEDIATE');
+    this.#commit = this.#database.prepare('COMMIT');
+    this.events = new EventQueue(this.#database, () => this.#log?.wrote());
     this.identity =
       this.#lock === undefined
         ? undefined
@@ -114,8 +122,9 @@ export class Store {
   }
 
   /**
-   * All writes within `work` are kept together or not at all, in memory and on disk; they are durable when this
-   * returns. `work` must not be asynchronous. With a context that changed something, who did what is written with it.
+   * All writes within `work` are kept together or not at all, in memory and on disk. When this returns they survive the
+   * end of this process, and when {@link flushed} resolves that of the machine's power too. `work` must not be
+   * asynchronous. With a context that changed something, who did what is written with it.
    */
   transaction<T>(work: () => T, context?: AuditContext): T {
     if (this.#changes !== undefined) return work();
@@ -125,52 +134,46 @@ export class Store {
   }
 
   /**
-   * Like {@link transaction}, but what comes in the same turn of the event loop goes to disk together: one wait for
-   * the disk serves many requests. Durable when {@link flushed} resolves, and nobody may be told before.
+   * Like {@link transaction}, but what comes in the same turn of the event loop, or while the disk is busy, is committed
+   * together. Durable when {@link flushed} resolves, and nobody may be told before.
    */
   groupedTransaction<T>(work: () => T, context?: AuditContext): T {
     if (this.#changes !== undefined) return work();
-    const group = this.#openGroup();
     const changes: Change[] = [];
     this.#changes = changes;
     try {
-      this.#execute('SAVEPOINT work');
       const result = work();
-      if (context !== undefined && changes.length > 0) this.#audit(context, changes);
-      this.#execute('RELEASE work');
-      group.changes.push(...changes);
+      if (changes.length > 0) this.#openGroup().add(changes, context);
       return result;
     } catch (error) {
       undo(changes);
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO work; RELEASE work');
       throw error;
     } finally {
       this.#changes = undefined;
     }
   }
 
-  /** Resolves when everything written so far is durable; rejects when it could not be kept, and then it is undone. */
-  flushed(): Promise<void> {
-    return this.#group?.done.promise ?? Promise.resolve();
+  /**
+   * Resolves when everything written so far is on the disk; one wait for the disk serves many. Rejects when it could not
+   * be committed, and then it is undone, or when the disk refused, and then nothing is written any more.
+   */
+  async flushed(): Promise<void> {
+    if (this.#group !== undefined) await this.#group.done.promise;
+    await this.#log?.flushed();
   }
 
-  /** Called by collections only. */
+  /** Called by collections only. Outside of a transaction a write is committed when it returns. */
   write(change: Change): void {
-    const { kind, id, after } = change;
-    this.#guard(() => {
-      if (after === undefined) this.#delete.run(kind, id);
-      else this.#put.run(kind, id, JSON.stringify(after));
-    });
     if (this.#changes !== undefined) this.#changes.push(change);
-    else if (this.#group !== undefined) {
-      this.#group.changes.push(change);
-      // Outside of a transaction a write is durable when it returns.
+    else {
+      this.#openGroup().add([change], undefined);
       this.#commitGroup();
     }
   }
 
   /** Newest first. */
   audit(options: { readonly limit: number; readonly before?: number }): AuditEntry[] {
+    this.#commitGroup();
     return this.#database
       .prepare('SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?')
       .all(options.before ?? Number.MAX_SAFE_INTEGER, options.limit)
@@ -187,27 +190,32 @@ export class Store {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#commitGroup();
-    this.#database.close();
-    this.#lock?.release();
+    try {
+      this.#commitGroup();
+    } finally {
+      this.#log?.close();
+      this.#database.close();
+      this.#lock?.release();
+    }
     if (!this.isPersistent) rmSync(this.directory, { recursive: true, force: true });
   }
 
   #openGroup(): Group {
     if (this.#group !== undefined) return this.#group;
-    this.#execute('BEGIN IMMEDIATE');
-    const group: Group = { changes: [], done: Promise.withResolvers() };
-    // Whoever waits hears of a failure; that nobody waits is no defect.
-    group.done.promise.catch(() => {});
+    const group = new Group();
     this.#group = group;
-    setImmediate(() => {
+    const commit = (): void => {
       if (this.#group !== group) return;
       try {
         this.#commitGroup();
       } catch {
         // Told to those who wait.
       }
-    });
+    };
+    // While the disk is busy nobody of the next group could be answered: it grows until then.
+    const idle = this.#log?.idle;
+    if (idle === undefined) setImmediate(commit);
+    else void idle.then(commit);
     return group;
   }
 
@@ -216,7 +224,8 @@ export class Store {
     if (group === undefined) return;
     this.#group = undefined;
     try {
-      this.#execute('COMMIT');
+      this.#guard(() => this.#writeGroup(group));
+      this.#log?.wrote();
       group.done.resolve();
     } catch (error) {
       undo(group.changes);
@@ -226,23 +235,26 @@ export class Store {
     }
   }
 
-  #audit(context: AuditContext, changes: readonly Change[]): void {
-    const { lastInsertRowid } = this.#insertAudit.run(
-      new Date().toISOString(),
-      context.principal,
-      context.operation,
-      context.requestId,
-      JSON.stringify(changes.map(auditChange)),
-    );
+  #writeGroup(group: Group): void {
+    this.#begin.run();
+    for (const { kind, id, after } of group.lastChanges()) {
+      if (after === undefined) this.#delete.run(kind, id);
+      else this.#put.run(kind, id, JSON.stringify(after));
+    }
+    for (const audited of group.audited) this.#audit(audited);
+    this.#commit.run();
+  }
+
+  #audit({ time, context, changes }: Audited): void {
+    const { principal, operation, requestId } = context;
+    const text = JSON.stringify(changes.map(auditChange));
+    const { lastInsertRowid } = this.#insertAudit.run(time, principal, operation, requestId, text);
     const id = Number(lastInsertRowid);
     if (id % 1_000 === 0) this.#database.prepare('DELETE FROM audit WHERE id <= ?').run(id - auditEntriesKept);
   }
 
-  #execute(sql: string): void {
-    this.#guard(() => this.#database.exec(sql));
-  }
-
   #guard(action: () => void): void {
+    if (this.#log?.failure !== undefined) throw this.#log.failure;
     try {
       action();
     } catch (cause) {
@@ -251,10 +263,38 @@ export class Store {
   }
 }
 
-/** Transactions that are committed as one. */
-interface Group {
-  readonly changes: Change[];
-  readonly done: PromiseWithResolvers<void>;
+/** The log appears with the first write, and a new database was written to. */
+function openLog(database: DatabaseSync, path: string): LogSync {
+  if (!existsSync(path)) database.exec(`PRAGMA user_version = ${schemaVersion}`);
+  return new LogSync(path);
+}
+
+interface Audited {
+  readonly time: string;
+  readonly context: AuditContext;
+  readonly changes: readonly Change[];
+}
+
+/** Transactions that are committed as one. Nothing of them is in the database before. */
+class Group {
+  readonly changes: Change[] = [];
+  readonly audited: Audited[] = [];
+  readonly done = Promise.withResolvers<void>();
+
+  constructor() {
+    // Whoever waits hears of a failure; that nobody waits is no defect.
+    this.done.promise.catch(() => {});
+  }
+
+  add(changes: readonly Change[], context: AuditContext | undefined): void {
+    this.changes.push(...changes);
+    if (context !== undefined) this.audited.push({ time: new Date().toISOString(), context, changes });
+  }
+
+  /** Of each document only what it is in the end. */
+  lastChanges(): Iterable<Change> {
+    return new Map(this.changes.map((change) => [`${change.kind}\0${change.id}`, change])).values();
+  }
 }
 
 /** Puts memory back, the last change first. */

@@ -68,11 +68,13 @@ export function createIamApi(options: IamOptions): Api {
         operation: `iam:${action}`,
         requestId: request.requestId,
       };
-      return answerQuery(iam, request, action, () => {
+      const answer = answerQuery(iam, request, action, () => {
         const run = actions[action];
         if (run === undefined) throw notImplemented(action);
-        return store.transaction(() => run(state, parameters), context);
+        return store.groupedTransaction(() => run(state, parameters), context);
       });
+      await store.flushed();
+      return answer;
     },
   };
 }
