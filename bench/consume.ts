@@ -209,7 +209,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
 
   const kafka = await startKafka({
     jvmArguments: ['-Xms512m', '-Xmx1g', '-XX:+UseG1GC'],
-    properties: { 'log.segment.bytes': 1_073_741_824 },
+    properties: { 'log.segment.bytes': 1_073_741_824, 'log.retention.ms': -1 },
   });
   try {
     const cases: Case[] = ([1000, 200] as const).flatMap((bytes) =>

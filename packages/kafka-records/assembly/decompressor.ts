@@ -38,12 +38,42 @@ function copyMatch(target: usize, offset: usize, end: usize): void {
   while (target < end) store<u8>(target++, load<u8>(source++));
 }
 
+/** Sequences of lz4 are read without a look at the ends while at least so much is left: of input, and of output. */
+const INPUT_ROOM: usize = 32;
+const OUTPUT_ROOM: usize = 64;
+
 /**
  * One lz4 block. `history` is where the frame's output begins: linked blocks refer back into it. Returns where the
  * output ends; 0 for a corrupt block.
  */
 export function lz4Block(source: usize, sourceEnd: usize, history: usize, target: usize, targetEnd: usize): usize {
   while (source < sourceEnd) {
+    // Most sequences are short: up to 14 literals and a match of up to 18 bytes, copied in one go, too long by a few bytes
+    // that the next sequence writes over.
+    while (sourceEnd - source > INPUT_ROOM && targetEnd - target > OUTPUT_ROOM) {
+      const token = <usize>load<u8>(source);
+      const literals = token >> 4;
+      const match = token & 15;
+      if (literals == 15 || match == 15) break;
+      v128.store(target, v128.load(source, 1));
+      const after = target + literals;
+      source += literals;
+      const offset = <usize>load<u16>(source, 1);
+      if (offset < 8 || offset > after - history) {
+        source -= literals;
+        break;
+      }
+      const from = after - offset;
+      if (offset >= 16) {
+        v128.store(after, v128.load(from));
+      } else {
+        store<u64>(after, load<u64>(from));
+        store<u64>(after, load<u64>(from, 8), 8);
+      }
+      store<u16>(after, load<u16>(from, 16), 16);
+      target = after + match + 4;
+      source += 3;
+    }
     const token = <usize>load<u8>(source++);
     let length = token >> 4;
     let byte: usize;

@@ -1,5 +1,5 @@
-import { crc32c } from './crc32c.ts';
 import { RecordsError } from './errors.ts';
+import { crc32cOf } from './record-memory.ts';
 
 /** Bytes before the records of a batch (KIP-98, message format 2). */
 export const BATCH_HEADER_BYTES = 61;
@@ -143,7 +143,7 @@ export class BatchView {
 
   /** Checksum of what the bytes say now: all from the attributes on. */
   computeCrc(): number {
-    return crc32c(this.bytes.subarray(this.start + ATTRIBUTES, this.end));
+    return crc32cOf(this.bytes, this.start + ATTRIBUTES, this.end);
   }
 
   get isCrcValid(): boolean {

@@ -2,7 +2,6 @@ import type { BatchView } from './batch-header.ts';
 import { decompressLent } from './compression.ts';
 import { RecordsError } from './errors.ts';
 import type { RecordChunk } from './record-chunk.ts';
-import { giveMemoryBack } from './record-memory.ts';
 
 export interface ChunkOptions {
   /** Records below it are passed over by the cursor. Default: the batch's base offset. */
@@ -78,15 +77,16 @@ export function openBatch(batch: BatchView, options: ChunkOptions = {}): RecordC
   if (recordsStart === end) {
     return new Chunk(batch, bytes, end, end, options.firstOffset, options.onRelease);
   }
-  const { bytes: records, length, isLent } = decompressLent(compression, bytes.subarray(recordsStart, end), maximum);
+  const { bytes: records, length, giveBack } = decompressLent(compression, bytes.subarray(recordsStart, end), maximum);
   const { onRelease } = options;
-  const giveBack = isLent
-    ? (): void => {
-        giveMemoryBack(records);
-        onRelease?.();
-      }
-    : onRelease;
-  return new Chunk(batch, records, 0, length, options.firstOffset, giveBack);
+  const release =
+    giveBack === undefined || onRelease === undefined
+      ? (giveBack ?? onRelease)
+      : (): void => {
+          giveBack();
+          onRelease();
+        };
+  return new Chunk(batch, records, 0, length, options.firstOffset, release);
 }
 
 /** What a control batch says: its only record's key is version and type. Undefined for types other than these. */

@@ -1,9 +1,8 @@
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { lz4Compress, snappyCompress } from '@platformatic/wasm-utils';
 import type { Compression } from './batch-header.ts';
+import { blockDecompressor, type LentBytes } from './block-decompressor.ts';
 import { RecordsError } from './errors.ts';
-import { takeMemory } from './record-memory.ts';
-import { decompressor } from './wasm-decompressor.ts';
 
 /** Compresses a records section; snappy in the xerial framing, as the Java producer writes it. */
 export function compress(compression: Compression, bytes: Buffer): Buffer {
@@ -21,11 +20,12 @@ export function compress(compression: Compression, bytes: Buffer): Buffer {
   }
 }
 
-/** Decompressed records: the first `length` bytes. `isLent` ones go back by `giveMemoryBack`. */
+/** Decompressed records: the first `length` bytes. */
 export interface Decompressed {
   readonly bytes: Buffer;
   readonly length: number;
-  readonly isLent: boolean;
+  /** For bytes that are lent: to be called when nobody looks at them any more. */
+  readonly giveBack?: () => void;
 }
 
 /**
@@ -35,13 +35,16 @@ export interface Decompressed {
  * @throws RecordsError CORRUPT, TOO_LARGE
  */
 export function decompress(compression: Compression, bytes: Buffer, maximumBytes: number): Buffer {
-  const { bytes: result, length } = decompressLent(compression, bytes, maximumBytes);
-  return result.length === length ? result : result.subarray(0, length);
+  const { bytes: result, length, giveBack } = decompressLent(compression, bytes, maximumBytes);
+  if (giveBack === undefined) return result;
+  const copy = Buffer.from(result.subarray(0, length));
+  giveBack();
+  return copy;
 }
 
 /** As `decompress`, for memory that is given back. */
 export function decompressLent(compression: Compression, bytes: Buffer, maximumBytes: number): Decompressed {
-  const own = (result: Buffer): Decompressed => ({ bytes: result, length: result.length, isLent: false });
+  const own = (result: Buffer): Decompressed => ({ bytes: result, length: result.length });
   try {
     switch (compression) {
       case 'none':
@@ -67,14 +70,6 @@ export function decompressLent(compression: Compression, bytes: Buffer, maximumB
     const reason = error instanceof Error ? error.message : String(error);
     throw new RecordsError('CORRUPT', `${compression} data cannot be decompressed: ${reason}`, { cause: error });
   }
-}
-
-/** What the decompressor made, in memory that is lent. */
-function lend(): Decompressed {
-  const { length } = decompressor;
-  const bytes = takeMemory(length);
-  decompressor.copyTo(bytes);
-  return { bytes, length, isLent: true };
 }
 
 const tooLarge = (maximumBytes: number): RecordsError =>
@@ -110,15 +105,15 @@ const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00
 const XERIAL_HEADER_BYTES = 16;
 const XERIAL_BLOCK_BYTES = 32 * 1024;
 
-function snappy(bytes: Buffer, maximumBytes: number): Decompressed {
+function snappy(bytes: Buffer, maximumBytes: number): LentBytes {
   const blocks = xerialBlocks(bytes) ?? [{ start: 0, end: bytes.length }];
   // All lengths are known before a byte is made.
   const sized = blocks.map(({ start, end }) => ({ end, ...snappyLength(bytes, start, end) }));
   const total = sized.reduce((sum, { length }) => sum + length, 0);
   if (total > maximumBytes) throw tooLarge(maximumBytes);
-  decompressor.begin(bytes, total);
-  for (const { dataStart, end, length } of sized) decompressor.snappyBlock(dataStart, end, length);
-  return lend();
+  blockDecompressor.begin(bytes, total);
+  for (const { dataStart, end, length } of sized) blockDecompressor.snappyBlock(dataStart, end, length);
+  return blockDecompressor.finish();
 }
 
 /** Where the blocks of the xerial framing lie; undefined for a block without framing. */
@@ -176,7 +171,7 @@ interface Lz4Block {
  * Decompresses one or more lz4 frames. A block never grows beyond the frame's block size, so counting blocks bounds the
  * result before any byte is made. The frame's own checksums are passed over: the batch has one.
  */
-function lz4(bytes: Buffer, maximumBytes: number): Decompressed {
+function lz4(bytes: Buffer, maximumBytes: number): LentBytes {
   const blocks: Lz4Block[] = [];
   // All but the last block of a frame are full, unless a writer flushed: then the sum is larger than the truth, never
   // smaller.
@@ -207,15 +202,15 @@ function lz4(bytes: Buffer, maximumBytes: number): Decompressed {
     position += (flags & 0x04) === 0 ? 0 : 4;
     if (position > bytes.length) throw corrupt('an lz4 frame is cut off');
   }
-  decompressor.begin(bytes, bound + last);
+  blockDecompressor.begin(bytes, bound + last);
   let frameStart = 0;
   for (const { start, end, isStored, isFirst } of blocks) {
-    if (isFirst) frameStart = decompressor.length;
-    if (isStored) decompressor.stored(start, end);
-    else decompressor.lz4Block(start, end, decompressor.length - frameStart);
+    if (isFirst) frameStart = blockDecompressor.length;
+    if (isStored) blockDecompressor.stored(start, end);
+    else blockDecompressor.lz4Block(start, end, blockDecompressor.length - frameStart);
   }
-  if (decompressor.length > maximumBytes) throw tooLarge(maximumBytes);
-  return lend();
+  if (blockDecompressor.length > maximumBytes) throw tooLarge(maximumBytes);
+  return blockDecompressor.finish();
 }
 
 /** The library's types ask for a Buffer over an ArrayBuffer; it copies the bytes, so any memory will do. */

@@ -11,8 +11,9 @@ export {
 export { type BatchInput, type RecordHeader, type RecordInput, writeBatch, writeControlBatch } from './batch-writer.ts';
 export { type ChunkOptions, controlType, DEFAULT_MAXIMUM_DECOMPRESSED_BYTES, openBatch } from './chunk.ts';
 export { compress, decompress } from './compression.ts';
-export { type Crc32c, crc32c, portableCrc32c } from './crc32c.ts';
+export { crc32c } from './crc32c.ts';
 export { RecordsError, type RecordsErrorCode } from './errors.ts';
 export type { RecordChunk } from './record-chunk.ts';
 export { HeaderCursor, RecordCursor } from './record-cursor.ts';
+export { giveMemoryBack, takeMemory } from './record-memory.ts';
 export { unsignedVarintSize, varintSize, writeUnsignedVarint, writeVarint } from './varint.ts';

@@ -1,10 +1,4 @@
-/**
- * The memory that fetch responses lie in. Responses come and go by the megabyte, and fresh memory from the system costs
- * more than reading it, so blocks are kept and used again: they come back when the last chunk in them was released.
- */
-const SMALLEST = 1 << 16;
-/** What a full prefetch of one busy consumer goes through; fresh blocks would also drive the garbage collector. */
-const KEPT_BYTES = 64 << 20;
+import { giveMemoryBack, takeMemory } from '@headrace/kafka-records';
 
 /** A block that one response lies in; counts who still needs it. */
 export class ResponseBlock {
@@ -29,11 +23,11 @@ export class ResponseBlock {
   }
 }
 
-/** Blocks of one thread, each used again for responses that fill at least half of it. */
+/**
+ * The memory that fetch responses lie in, of one thread. Blocks come back when the last chunk in them was released, and
+ * are used again.
+ */
 export class ResponseMemory {
-  /** Given back longest ago first. */
-  readonly #free: Buffer[] = [];
-  #keptBytes = 0;
   #usedBytes = 0;
 
   /** Bytes of blocks that are in use now. */
@@ -43,31 +37,18 @@ export class ResponseMemory {
 
   /** A block of at least `size` bytes, held once. */
   take(size: number): ResponseBlock {
-    // An eighth of the size's power of two is lost at most, and sizes that differ by little share a block.
-    const step = Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(size)) / 16);
-    const capacity = Math.ceil(size / step) * step;
-    const free = this.#free;
-    let best = -1;
-    for (let i = 0; i < free.length; i++) {
-      const { length } = free[i]!;
-      if (length < capacity || length > 2 * capacity) continue;
-      if (best < 0 || length < free[best]!.length) best = i;
-      if (length === capacity) break;
-    }
-    const bytes = best < 0 ? Buffer.allocUnsafeSlow(capacity) : free.splice(best, 1)[0]!;
-    if (best >= 0) this.#keptBytes -= bytes.length;
+    const bytes = takeMemory(Math.max(size, SMALLEST));
     this.#usedBytes += bytes.length;
     return new ResponseBlock(bytes, this.#giveBack);
   }
 
-  readonly #giveBack = ({ bytes }: ResponseBlock): void => {
-    this.#usedBytes -= bytes.length;
-    this.#keptBytes += bytes.length;
-    this.#free.push(bytes);
-    // Sizes that nobody asks for any more must not keep out those that are in use.
-    while (this.#keptBytes > KEPT_BYTES) this.#keptBytes -= this.#free.shift()!.length;
+  readonly #giveBack = (block: ResponseBlock): void => {
+    this.#usedBytes -= block.bytes.length;
+    giveMemoryBack(block.bytes);
   };
 }
+
+const SMALLEST = 1 << 12;
 
 /** The one memory of this thread. */
 export const responseMemory = new ResponseMemory();
