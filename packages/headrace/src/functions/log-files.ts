@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LogSink, LogWriter } from './log-stream.ts';
 
@@ -146,125 +145,10 @@ export class LogFiles implements LogSink {
   }
 }
 
-export interface LogEvent {
-  readonly timestamp: number;
-  readonly logStream: string;
-  readonly message: string;
-  /** Place in the stream: with the stream's name it makes an id. */
-  readonly sequence: number;
-}
-
-export interface StreamSummary {
-  readonly name: string;
-  readonly firstEventTimestamp: number;
-  readonly lastEventTimestamp: number;
-  readonly bytes: number;
-}
-
-/** Names of the groups that have logs, sorted. */
-export async function listGroups(directory: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const folder of await readdir(directory).catch(() => [])) {
-    const name = await readFile(join(directory, folder, 'group.txt'), 'utf8').catch(() => undefined);
-    if (name !== undefined) names.push(name);
-  }
-  return names.sort();
-}
-
-/** Streams of a group, by name; undefined when there is no such group. */
-export async function listStreams(directory: string, group: string): Promise<StreamSummary[] | undefined> {
-  const folder = groupFolder(directory, group);
-  const files = await readdir(folder).catch(() => undefined);
-  if (files === undefined) return undefined;
-  const streams: StreamSummary[] = [];
-  for (const file of files) {
-    if (!file.endsWith('.log')) continue;
-    const name = decodeURIComponent(file.slice(0, -4));
-    const information = await stat(join(folder, file)).catch(() => undefined);
-    if (information === undefined) continue;
-    const first = await firstTimestamp(join(folder, files.includes(`${file}.1`) ? `${file}.1` : file));
-    streams.push({
-      name,
-      firstEventTimestamp: first ?? Math.floor(information.birthtimeMs),
-      lastEventTimestamp: Math.floor(information.mtimeMs),
-      bytes: information.size,
-    });
-  }
-  return streams.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-async function firstTimestamp(path: string): Promise<number | undefined> {
-  for await (const chunk of createReadStream(path, { end: 31 })) return Number.parseInt(String(chunk), 10);
-  return undefined;
-}
-
-/** Events of one stream in order, as the file holds them. */
-export async function* readStream(directory: string, group: string, stream: string): AsyncGenerator<LogEvent> {
-  const path = join(groupFolder(directory, group), `${encodeName(stream)}.log`);
-  let sequence = 0;
-  for (const file of [`${path}.1`, path]) {
-    const input = createReadStream(file, 'utf8');
-    try {
-      // Only \n ends a line here; readline would also take \r, so lines are cut by hand.
-      let rest = '';
-      for await (const chunk of input) {
-        const lines = (rest + chunk).split('\n');
-        rest = lines.pop()!;
-        for (const line of lines) {
-          const tab = line.indexOf('\t');
-          const timestamp = Number(line.slice(0, tab));
-          if (tab <= 0 || !Number.isFinite(timestamp)) continue;
-          yield {
-            timestamp,
-            logStream: stream,
-            message: line.slice(tab + 1).replaceAll('\r', '\n'),
-            sequence: sequence++,
-          };
-        }
-      }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
-  }
-}
-
-export interface LogQuery {
-  readonly streams?: readonly string[];
-  readonly streamPrefix?: string;
-  /** Milliseconds of the Unix epoch, inclusive. */
-  readonly startTime?: number;
-  /** Exclusive. */
-  readonly endTime?: number;
-  readonly matches?: (message: string) => boolean;
-}
-
-/** Events of all streams of a group that the query wants, by time; undefined when there is no such group. */
-export async function queryLog(directory: string, group: string, query: LogQuery): Promise<LogEvent[] | undefined> {
-  const streams = await listStreams(directory, group);
-  if (streams === undefined) return undefined;
-  const events: LogEvent[] = [];
-  for (const { name, lastEventTimestamp } of streams) {
-    if (query.streams !== undefined && !query.streams.includes(name)) continue;
-    if (query.streamPrefix !== undefined && !name.startsWith(query.streamPrefix)) continue;
-    // A second of grace: files are written a moment after their events.
-    if (query.startTime !== undefined && lastEventTimestamp + 1_000 < query.startTime) continue;
-    for await (const event of readStream(directory, group, name)) {
-      if (query.startTime !== undefined && event.timestamp < query.startTime) continue;
-      if (query.endTime !== undefined && event.timestamp >= query.endTime) continue;
-      if (query.matches === undefined || query.matches(event.message)) events.push(event);
-    }
-  }
-  return events.sort(
-    (a, b) =>
-      a.timestamp - b.timestamp ||
-      (a.logStream < b.logStream ? -1 : a.logStream > b.logStream ? 1 : a.sequence - b.sequence),
-  );
-}
-
-const encodeName = (name: string): string => encodeURIComponent(name);
+export const encodeName = (name: string): string => encodeURIComponent(name);
 
 /** Group names are up to 512 characters, file names up to 255 bytes: long ones are told apart by a checksum. */
-function groupFolder(directory: string, group: string): string {
+export function groupFolder(directory: string, group: string): string {
   const encoded = encodeName(group);
   if (encoded.length <= 180) return join(directory, encoded);
   return join(directory, `${encoded.slice(0, 150)}-${createHash('sha256').update(group).digest('hex').slice(0, 16)}`);

@@ -1,4 +1,4 @@
-import { type LogEvent, listGroups, listStreams, queryLog } from '../functions/log-files.ts';
+import { type LogEvent, listGroups, listStreams, queryLog } from '../functions/log-reader.ts';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
 import { compileFilterPattern, FilterPatternError } from './filter-pattern.ts';
 
@@ -200,7 +200,7 @@ async function getEvents({ logDirectory }: LogsOptions, input: Input): Promise<o
   if (!streams.some((each) => each.name === stream)) {
     throw new LogsError('ResourceNotFoundException', 'The specified log stream does not exist.');
   }
-  const events = (await queryLog(logDirectory(), group, { streams: [stream], ...times(input) })) ?? [];
+  const { events = [] } = (await queryLog(logDirectory(), group, { streams: [stream], ...times(input) })) ?? {};
   // Forward tokens hold the place after the page, backward tokens the place of its first event.
   const token = /^([fb])\/(\d{1,15})$/.exec(input.string('nextToken') ?? '');
   if (input.string('nextToken') !== undefined && token === null) throw invalid('The specified nextToken is invalid.');
@@ -223,16 +223,17 @@ async function filterEvents({ logDirectory }: LogsOptions, input: Input): Promis
     throw invalid('logStreamNames and logStreamNamePrefix cannot be used together.');
   }
   const pattern = input.string('filterPattern') ?? '';
-  const events = await queryLog(logDirectory(), input.group(), {
+  const found = await queryLog(logDirectory(), input.group(), {
     ...times(input),
+    ...eventPlace(input.string('nextToken')),
+    limit: input.integer('limit', 1, 10_000) ?? 10_000,
     ...(streams === undefined ? {} : { streams }),
     ...(streamPrefix === undefined ? {} : { streamPrefix }),
     ...(pattern.trim() === '' ? {} : { matches: compileFilterPattern(pattern) }),
   });
-  if (events === undefined) throw noGroup();
-  const { items, ...rest } = page(events, input, input.integer('limit', 1, 10_000) ?? 10_000);
+  if (found === undefined) throw noGroup();
   return {
-    events: items.map((event) => ({
+    events: found.events.map((event) => ({
       logStreamName: event.logStream,
       timestamp: event.timestamp,
       message: event.message,
@@ -240,8 +241,16 @@ async function filterEvents({ logDirectory }: LogsOptions, input: Input): Promis
       eventId: eventId(event),
     })),
     searchedLogStreams: [],
-    ...rest,
+    ...(found.next === undefined ? {} : { nextToken: `e/${found.next.startTime}/${found.next.skip}` }),
   };
+}
+
+/** Pages of events go by time: new events and files that are removed meanwhile do not shift them. */
+function eventPlace(token: string | undefined): { startTime?: number; skip?: number } {
+  if (token === undefined) return {};
+  const match = /^e\/(\d{1,15})\/(\d{1,7})$/.exec(token);
+  if (match === null) throw invalid('The specified nextToken is invalid.');
+  return { startTime: Number(match[1]), skip: Number(match[2]) };
 }
 
 /** `startTime` is inclusive; GetLogEvents and FilterLogEvents leave out what comes after `endTime`. */

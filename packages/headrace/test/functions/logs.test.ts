@@ -3,7 +3,8 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { eventually, temporaryFolder } from '@headrace/testing';
-import { LogFiles, listGroups, listStreams, queryLog } from '../../src/functions/log-files.ts';
+import { LogFiles } from '../../src/functions/log-files.ts';
+import { type LogPage, listGroups, listStreams, queryLog } from '../../src/functions/log-reader.ts';
 import { functionLogChannel } from '../../src/telemetry/channels.ts';
 import { Workbench } from './support.ts';
 
@@ -46,7 +47,7 @@ test('an invocation writes INIT_START, START, its output, END and REPORT, in thi
   const logs = join(bench.directory, 'data/logs');
   const events = await eventually(async () => {
     const found = await queryLog(logs, '/aws/lambda/f', {});
-    return found?.length === seen.length && found;
+    return found?.events.length === seen.length && found.events;
   });
   assert.deepEqual(
     events.map((event) => event.message),
@@ -136,8 +137,8 @@ test('files rotate and a group stays within its bounds', async () => {
   assert.ok(bytes <= 60_000, `${bytes} bytes`);
   const streams = await listStreams(directory, '/aws/lambda/f');
   assert.equal(streams!.at(-1)?.name.slice(-2), ']9');
-  const events = await queryLog(directory, '/aws/lambda/f', { streams: ['2026/01/01/[$LATEST]11'] });
-  assert.equal(events!.at(-1)?.message, `${line} 9`);
+  const found = await queryLog(directory, '/aws/lambda/f', { streams: ['2026/01/01/[$LATEST]11'] });
+  assert.equal(found!.events.at(-1)?.message, `${line} 9`);
   assert.equal(logs.lastError, undefined);
 });
 
@@ -150,12 +151,51 @@ test('a query picks streams, times and messages, and sorts by time', async () =>
   for (let i = 0; i < 10; i++) (i % 2 === 0 ? a : b).append(now + i, `message ${i}\nof ${i % 2 === 0 ? 'a' : 'b'}`);
   await logs.flush();
   const texts = async (query: Parameters<typeof queryLog>[2]): Promise<string[]> =>
-    (await queryLog(directory, 'g', query))!.map((event) => event.message.split('\n')[0]!.slice(8));
+    (await queryLog(directory, 'g', query))!.events.map((event) => event.message.split('\n')[0]!.slice(8));
   assert.deepEqual(await texts({}), ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
   assert.deepEqual(await texts({ startTime: now + 3, endTime: now + 6 }), ['3', '4', '5']);
   assert.deepEqual(await texts({ streams: ['b'], startTime: now + 4 }), ['5', '7', '9']);
   assert.deepEqual(await texts({ streamPrefix: 'a', matches: (text) => text.includes('4') }), ['4']);
   assert.equal(await queryLog(directory, 'none', {}), undefined);
+});
+
+test('pages of a query are all events once, in order, whatever their size, time and stream', async () => {
+  let seed = 11;
+  const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  const directory = join(folder, 'pages');
+  const logs = new LogFiles(directory);
+  const writers = ['c', 'a', 'b'].map((name) => logs.open('g', name));
+  const now = Date.now();
+  const written: string[] = [];
+  let time = now;
+  for (let i = 0; i < 500; i++) {
+    // Many at the same millisecond, some long ones.
+    if (random(20) === 0) time += random(5);
+    const text = `${i} ${'x'.repeat(random(30) === 0 ? 200_000 : random(40))}`;
+    writers[random(3)]!.append(time, text);
+    written.push(text);
+  }
+  await logs.flush();
+  const whole = (await queryLog(directory, 'g', {}))!;
+  assert.equal(whole.next, undefined);
+  assert.deepEqual(new Set(whole.events.map((event) => event.message)), new Set(written));
+  for (const limit of [1, 25, 10_000]) {
+    const pages: string[] = [];
+    let count = 0;
+    let place: { startTime?: number; skip?: number } | undefined = { startTime: now };
+    while (place !== undefined && pages.length < (limit === 1 ? 30 : written.length + 1)) {
+      const page: LogPage = (await queryLog(directory, 'g', { ...place, limit }))!;
+      assert.ok(page.events.length <= limit);
+      const length = page.events.reduce((sum, { message }) => sum + message.length, 0);
+      assert.ok(length <= 1_048_576 || page.events.length === 1, `${length} characters in a page`);
+      pages.push(...page.events.map((event) => event.message));
+      place = page.next;
+      count++;
+    }
+    const expected = whole.events.slice(0, limit === 1 ? 30 : undefined).map((event) => event.message);
+    assert.deepEqual(pages, expected, `limit ${limit}`);
+    assert.ok(count >= 2, `${count} pages`);
+  }
 });
 
 test('a disk that refuses does not stop the function', async () => {
