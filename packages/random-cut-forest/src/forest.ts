@@ -3,7 +3,7 @@ import { chooseKernel } from './engines.ts';
 import { RandomCutForestError } from './errors.ts';
 import { impute, type Neighbor, nearNeighbors } from './imputation.ts';
 import type { Kernel } from './kernel.ts';
-import { BATCH, layoutOf, NONE, TREE } from './layout.ts';
+import { layoutOf, NONE, TREE } from './layout.ts';
 import { type CompiledOptions, compileOptions, type RandomCutForestOptions } from './options.ts';
 import { countPoints } from './points.ts';
 import { Samplers } from './sampler.ts';
@@ -97,24 +97,25 @@ export class RandomCutForest {
 
   /**
    * Scores of many points without learning any. Each is a whole point of `dimensions` numbers, whatever the shingle
-   * holds; all are checked before the first is scored.
+   * holds.
    * @throws RandomCutForestError `INVALID_POINT`
    */
   scoreBatch(points: readonly Point[]): Float64Array {
-    for (const point of points) this.checkPoint(point);
+    this.assertLive();
     const scores = new Float64Array(points.length);
-    if (!this.isOutputReady) return scores;
+    const ready = this.isOutputReady;
     const { state, kernel } = this;
-    const { layout } = state;
-    for (let from = 0; from < points.length; from += BATCH) {
-      const count = Math.min(BATCH, points.length - from);
+    const { trees } = state.layout;
+    const { values, stride, capacity } = kernel.batch(state);
+    for (let from = 0; from < points.length; from += capacity) {
+      const count = Math.min(capacity, points.length - from);
       for (let k = 0; k < count; k++) {
-        const at = (layout.batchAt >> 2) + k * layout.blocks * 4;
-        const point = points[from + k]!;
-        for (let j = 0; j < layout.dimensions; j++) state.f32[at + j] = point[j]! + 0;
+        this.copyPoint(points[from + k]!, values, k * stride);
+        values.fill(0, k * stride + this.options.dimensions, (k + 1) * stride);
       }
-      kernel.scoreBatch(state, count);
-      for (let k = 0; k < count; k++) scores[from + k] = state.f64[(layout.sumsAt >> 3) + k]! / layout.trees;
+      if (!ready) continue;
+      const sums = kernel.scoreBatch(state, count);
+      for (let k = 0; k < count; k++) scores[from + k] = sums[k]! / trees;
     }
     return scores;
   }
@@ -221,7 +222,6 @@ export class RandomCutForest {
    * @throws RandomCutForestError `INVALID_POINT`
    */
   evaluatePoint(point: Point): { score: number; attribution: Attribution } {
-    this.checkPoint(point);
     this.setQuery(point);
     const ready = this.isOutputReady;
     return { score: ready ? this.scoreQuery() : 0, attribution: attribute(this.state, ready) };
@@ -232,7 +232,6 @@ export class RandomCutForest {
    * @throws RandomCutForestError `INVALID_POINT`, `NOT_READY`
    */
   imputePoint(point: Point, missing: readonly number[]): Float32Array {
-    this.checkPoint(point);
     this.setQuery(point);
     return this.imputeQuery(missing);
   }
@@ -242,7 +241,6 @@ export class RandomCutForest {
    * @throws RandomCutForestError `INVALID_POINT`, `NOT_READY`
    */
   nearNeighbors(point: Point): Neighbor[] {
-    this.checkPoint(point);
     this.setQuery(point);
     this.assertReady();
     return nearNeighbors(this.state);
@@ -298,7 +296,7 @@ export class RandomCutForest {
     for (let j = 0; j < recordSize; j++) {
       const value = record[j]!;
       // Adding 0 makes -0 into 0: points are compared by value. The test is on the 32-bit number, which may be larger.
-      this.record[j] = value + 0;
+      if (typeof value === 'number') this.record[j] = value + 0;
       if (typeof value !== 'number' || !(Math.abs(this.record[j]!) < LARGEST)) {
         throw new RandomCutForestError(
           'INVALID_POINT',
@@ -308,9 +306,8 @@ export class RandomCutForest {
     }
   }
 
-  /** Checks a whole point. */
-  private checkPoint(point: Point): void {
-    this.assertLive();
+  /** Checks a whole point and copies it. */
+  private copyPoint(point: Point, to: Float32Array, at: number): void {
     const { dimensions } = this.options;
     if (point.length !== dimensions) {
       throw new RandomCutForestError(
@@ -319,19 +316,22 @@ export class RandomCutForest {
       );
     }
     for (let j = 0; j < dimensions; j++) {
-      if (typeof point[j] !== 'number' || !(Math.abs(Math.fround(point[j]!)) < LARGEST)) {
+      const value = point[j]!;
+      // Adding 0 makes -0 into 0: points are compared by value. The test is on the 32-bit number, which may be larger.
+      if (typeof value === 'number') to[at + j] = value + 0;
+      if (typeof value !== 'number' || !(Math.abs(to[at + j]!) < LARGEST)) {
         throw new RandomCutForestError(
           'INVALID_POINT',
-          `number ${j} of the point is ${String(point[j])}; it must be finite and below 2^127 in size`,
+          `number ${j} of the point is ${String(value)}; it must be finite and below 2^127 in size`,
         );
       }
     }
   }
 
+  /** Makes a whole point the query. */
   private setQuery(point: Point): void {
-    const { f32, layout } = this.state;
-    const query = layout.queryAt >> 2;
-    for (let j = 0; j < layout.dimensions; j++) f32[query + j] = point[j]! + 0;
+    this.assertLive();
+    this.copyPoint(point, this.state.f32, this.state.layout.queryAt >> 2);
   }
 
   /** Makes the record, behind the shingle's earlier ones, the query point. */

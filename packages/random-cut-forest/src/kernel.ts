@@ -12,10 +12,20 @@ export interface Kernel {
   release(state: ForestState): void;
   /** Sum over the trees of the tree's score of the query point, each scaled by `log2(M + 1)`. No tree may be empty. */
   score(state: ForestState): number;
-  /** The same for the first `count` points of the batch region at once; the sums go to the region of sums. */
-  scoreBatch(state: ForestState, count: number): void;
+  /** Room for points of this forest; good until the next call of the kernel. */
+  batch(state: ForestState): Batch;
+  /** {@link score} of the first `count` points of the batch at once, at least one; the sums are good until the next call. */
+  scoreBatch(state: ForestState, count: number): Float64Array;
   /** Puts a stored point into a tree; answers the point that the tree now holds for it, an equal one if there was one. */
   insert(state: ForestState, tree: number, point: number): number;
   /** Takes one copy of a point that the tree holds out of it. */
   remove(state: ForestState, tree: number, point: number): void;
+}
+
+/** Room for points that are scored at once. */
+export interface Batch {
+  readonly values: Float32Array;
+  /** Words from one point to the next; the caller sets those behind its dimensions to 0. */
+  readonly stride: number;
+  readonly capacity: number;
 }

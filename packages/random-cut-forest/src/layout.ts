@@ -10,7 +10,7 @@ import type { CompiledOptions } from './options.ts';
 //   leaves     8 B a leaf    point, mass
 //   samplers   f64 + i32 an entry, as two arrays
 //   points     4P B a point  and one i32 a point: its references (free: ~next)
-//   scratch    query[P], paths of four descents, a batch of points and their sums
+//   scratch    query[P], paths of four descents
 //
 // P is the number of dimensions rounded up to a multiple of 4, so that every loop goes by whole 128-bit vectors. The
 // padding of points and boxes is 0: it has no range, leaves no gap, and is never cut.
@@ -45,8 +45,6 @@ export const HEADER = {
   weightsAt: 22,
   sampledAt: 23,
   bytes: 24,
-  batchAt: 25,
-  sumsAt: 26,
 } as const;
 
 /** Word offsets in a tree's 64 bytes. */
@@ -64,8 +62,8 @@ export const TREE = {
 /** Trees that are scored together; each has a path of its own. */
 export const PATHS = 4;
 
-/** Points that are scored in one call of the kernel. */
-export const BATCH = 64;
+/** Most points that are scored in one call of the kernel. */
+export const BATCH = 256;
 
 /** End of a free list; the root of an empty tree. */
 export const NONE = 0x7fffffff;
@@ -102,8 +100,6 @@ export function layoutOf(options: CompiledOptions): Layout {
   const queryAt = region(blocks * 16);
   const pathStride = ((samples + 4) & ~3) * 4;
   const pathsAt = region(PATHS * pathStride);
-  const batchAt = region(BATCH * blocks * 16);
-  const sumsAt = region(BATCH * 8);
   return {
     dimensions,
     blocks,
@@ -130,7 +126,5 @@ export function layoutOf(options: CompiledOptions): Layout {
     weightsAt,
     sampledAt,
     bytes: at,
-    batchAt,
-    sumsAt,
   };
 }

@@ -1,5 +1,5 @@
-import type { Kernel } from './kernel.ts';
-import { NONE, TREE } from './layout.ts';
+import type { Batch, Kernel } from './kernel.ts';
+import { BATCH, NONE, TREE } from './layout.ts';
 import { nextDouble } from './random.ts';
 import { ForestState } from './state.ts';
 
@@ -15,6 +15,7 @@ export const plainKernel: Kernel = {
   allocate: (layout) => new ForestState(layout, new ArrayBuffer(layout.bytes > 0 ? layout.bytes : 0), 0),
   release() {},
   score,
+  batch,
   scoreBatch,
   insert,
   remove,
@@ -28,15 +29,24 @@ function score(state: ForestState): number {
   return sum;
 }
 
-function scoreBatch(state: ForestState, count: number): void {
-  const { f32, f64, layout } = state;
-  const side = layout.blocks * 4;
+let batchValues = new Float32Array(0);
+
+function batch(state: ForestState): Batch {
+  const stride = state.layout.blocks * 4;
+  if (batchValues.length < BATCH * stride) batchValues = new Float32Array(BATCH * stride);
+  return { values: batchValues, stride, capacity: BATCH };
+}
+
+function scoreBatch(state: ForestState, count: number): Float64Array {
+  const { f32, layout } = state;
+  const stride = layout.blocks * 4;
   const query = layout.queryAt >> 2;
+  const sums = new Float64Array(count);
   for (let k = 0; k < count; k++) {
-    const from = (layout.batchAt >> 2) + k * side;
-    f32.copyWithin(query, from, from + side);
-    f64[(layout.sumsAt >> 3) + k] = score(state);
+    f32.set(batchValues.subarray(k * stride, (k + 1) * stride), query);
+    sums[k] = score(state);
   }
+  return sums;
 }
 
 /** The expected inverse depth of the query point in a tree, averaged exactly along one path, times log2(M + 1). */

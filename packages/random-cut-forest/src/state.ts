@@ -39,7 +39,6 @@ export class ForestState {
     i32.fill(0, 0, 32);
     i32.fill(0, layout.treesAt >> 2, (layout.treesAt >> 2) + layout.trees * 16);
     i32.fill(0, layout.queryAt >> 2, (layout.queryAt >> 2) + layout.blocks * 4);
-    i32.fill(0, layout.batchAt >> 2, layout.sumsAt >> 2);
     for (const name of Object.keys(HEADER) as (keyof typeof HEADER)[]) i32[HEADER[name]] = layout[name];
     for (let k = 0; k <= layout.samples + 1; k++) {
       f64[(layout.logAt >> 3) + k] = Math.log2(k + 1);

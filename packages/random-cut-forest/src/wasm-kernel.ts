@@ -1,6 +1,6 @@
-import type { Kernel } from './kernel.ts';
+import type { Batch, Kernel } from './kernel.ts';
 import { kernelBytes } from './kernel-bytes.ts';
-import type { Layout } from './layout.ts';
+import { BATCH, type Layout } from './layout.ts';
 import { ForestState } from './state.ts';
 import { type GrowableMemory, WasmHeap } from './wasm-heap.ts';
 
@@ -9,7 +9,7 @@ import { type GrowableMemory, WasmHeap } from './wasm-heap.ts';
 
 interface KernelExports {
   score(base: number): number;
-  scoreBatch(base: number, count: number): void;
+  scoreBatch(base: number, points: number, scratch: number, count: number): void;
   insert(base: number, tree: number, point: number): number;
   remove(base: number, tree: number, point: number): void;
 }
@@ -49,6 +49,9 @@ class WasmKernel implements Kernel {
   private readonly heap: WasmHeap;
   /** States whose views must follow when the memory grows; weak, so that forgotten forests can go. */
   private readonly states = new Map<number, WeakRef<WasmState>>();
+  /** Room for batches, shared by the forests; it grows with the widest that was asked for. */
+  private scratchAt = 0;
+  private scratchBytes = 0;
   private readonly forgotten: FinalizationRegistry<{ base: number; bytes: number }>;
 
   constructor(memory: GrowableMemory, exports: KernelExports) {
@@ -61,9 +64,7 @@ class WasmKernel implements Kernel {
   allocate(layout: Layout): ForestState {
     // An impossible layout gets its error from the state.
     if (!(layout.bytes > 0)) return new ForestState(layout, new ArrayBuffer(0), 0);
-    const { buffer } = this.memory;
-    const base = this.heap.allocate(layout.bytes);
-    if (this.memory.buffer !== buffer) this.moveStates();
+    const base = this.allocateBlock(layout.bytes);
     const state = new WasmState(layout, this.memory.buffer, base);
     this.states.set(base, new WeakRef(state));
     this.forgotten.register(state, { base, bytes: layout.bytes }, state);
@@ -80,8 +81,27 @@ class WasmKernel implements Kernel {
     return this.exports.score((state as WasmState).base);
   }
 
-  scoreBatch(state: ForestState, count: number): void {
-    this.exports.scoreBatch((state as WasmState).base, count);
+  batch(state: ForestState): Batch {
+    const { blocks, samples } = state.layout;
+    const capacity = batchCapacity(blocks);
+    const pointBytes = capacity * blocks * 16;
+    // Sums and values, five lists with their ends, the queue, and 16 bytes a node and leaf: see assembly/kernel.ts.
+    const bytes = pointBytes + BATCH * 8 * 2 + (BATCH * 4 + 16) * 5 + (samples + 8) * 4 + samples * 32 + 64;
+    if (bytes > this.scratchBytes) {
+      if (this.scratchBytes > 0) this.heap.free(this.scratchAt, this.scratchBytes);
+      this.scratchBytes = 0;
+      this.scratchAt = this.allocateBlock(bytes);
+      this.scratchBytes = bytes;
+    }
+    const values = new Float32Array(this.memory.buffer, this.scratchAt, capacity * blocks * 4);
+    return { values, stride: blocks * 4, capacity };
+  }
+
+  scoreBatch(state: ForestState, count: number): Float64Array {
+    const { blocks } = state.layout;
+    const sums = this.scratchAt + batchCapacity(blocks) * blocks * 16;
+    this.exports.scoreBatch((state as WasmState).base, this.scratchAt, sums, count);
+    return new Float64Array(this.memory.buffer, sums, count);
   }
 
   insert(state: ForestState, tree: number, point: number): number {
@@ -90,6 +110,13 @@ class WasmKernel implements Kernel {
 
   remove(state: ForestState, tree: number, point: number): void {
     this.exports.remove((state as WasmState).base, tree, point);
+  }
+
+  private allocateBlock(bytes: number): number {
+    const { buffer } = this.memory;
+    const at = this.heap.allocate(bytes);
+    if (this.memory.buffer !== buffer) this.moveStates();
+    return at;
   }
 
   private giveBack(base: number, bytes: number): void {
@@ -103,6 +130,11 @@ class WasmKernel implements Kernel {
       state?.move(this.memory.buffer, state.base);
     }
   }
+}
+
+/** Points of so many vectors that are scored at once: few enough to stay in the second cache. */
+function batchCapacity(blocks: number): number {
+  return Math.max(4, Math.min(BATCH, Math.floor(16_384 / blocks)));
 }
 
 class WasmState extends ForestState {

@@ -34,15 +34,58 @@ for (const dimensions of [1, 3, 4, 5, 8, 10, 24, 33, 300]) {
     for (const row of rows) assert.equal(wasm.scoreAndUpdate(row), plain.scoreAndUpdate(row));
     assertInvariants(wasm);
     assert.deepEqual(wasm.toBytes(), plain.toBytes());
-    const probe = rows.slice(0, 131);
-    const batch = wasm.scoreBatch(probe);
-    assert.deepEqual(batch, plain.scoreBatch(probe));
-    assert.deepEqual(
-      [...batch],
-      probe.map((row) => plain.score(row)),
-    );
+    // Learnt rows, near ones and far ones; sizes around those at which the kernel takes another way.
+    const probes = rows
+      .slice(0, 620)
+      .map((row, t) => row.map((value) => value + (t % 3) * (random() - 0.5) * 10 ** (t % 4)));
+    const scores = probes.map((row) => plain.score(row));
+    for (const size of [0, 1, 3, 23, 24, 25, 131, 256, 257, 620]) {
+      assert.deepEqual([...wasm.scoreBatch(probes.slice(0, size))], scores.slice(0, size), `${size} points`);
+      assert.deepEqual([...plain.scoreBatch(probes.slice(0, size))], scores.slice(0, size), `${size} points`);
+    }
   });
 }
+
+test('batches of forests of other shapes leave nothing behind in the room that they share', () => {
+  const random = testRandom(77);
+  const shapes = [
+    [3, 1],
+    [30, 4],
+    [1, 64],
+    [200, 16],
+    [5, 256],
+  ] as const;
+  const pairs = shapes.map(([dimensions, sampleSize]) => {
+    const options = { dimensions, sampleSize, numberOfTrees: 4, outputAfter: 1, randomSeed: 5 };
+    const pair = ['wasm', 'plain'].map((engine) => new RandomCutForest({ ...options, engine: engine as 'wasm' }));
+    const row = (): number[] => Array.from({ length: dimensions }, () => Math.floor(random() * 5));
+    return { wasm: pair[0]!, plain: pair[1]!, row };
+  });
+  for (let round = 0; round < 40; round++) {
+    for (const { wasm, plain, row } of pairs) {
+      const record = row();
+      for (const forest of [wasm, plain]) forest.update(record);
+      const probes = Array.from({ length: 30 }, row);
+      assert.deepEqual(wasm.scoreBatch(probes), plain.scoreBatch(probes));
+    }
+  }
+  for (const { wasm, plain } of pairs) for (const forest of [wasm, plain]) forest.dispose();
+});
+
+test('a bad point in a batch is named, and the forest scores on as before', () => {
+  for (const engine of ['wasm', 'plain'] as const) {
+    using forest = new RandomCutForest({ dimensions: 2, outputAfter: 1, randomSeed: 1, engine });
+    for (let t = 0; t < 300; t++) forest.update([t % 17, t % 5]);
+    const good = Array.from({ length: 50 }, (_, t) => [t, 1]);
+    const before = forest.scoreBatch(good);
+    for (const bad of [[Number.NaN, 1], [1], [1, 2, 3], [1, Number.POSITIVE_INFINITY], ['1', 2], [1n, 2], [1e39, 0]]) {
+      assert.throws(() => forest.scoreBatch([...good, bad as number[]]), { code: 'INVALID_POINT' }, String(bad));
+      assert.throws(() => forest.score(bad as number[]), { code: 'INVALID_POINT' }, String(bad));
+      assert.throws(() => forest.update(bad as number[]), { code: 'INVALID_POINT' }, String(bad));
+    }
+    assert.deepEqual(forest.scoreBatch(good), before);
+  }
+});
 
 test('many forests share one memory: growing it, and giving blocks back, disturbs none', () => {
   const random = testRandom(1);

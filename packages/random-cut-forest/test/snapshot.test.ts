@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { RandomCutForest } from '../src/index.ts';
 import { assertInvariants, testRandom } from './invariants.ts';
 
@@ -54,7 +55,7 @@ test('a forged snapshot with a right checksum is refused or restores a sound for
   const bytes = made(300).toBytes();
   const random = testRandom(3);
   let refused = 0;
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < 1000; round++) {
     const forged = bytes.slice();
     // The options and counters are the first 112 bytes; what follows is structure.
     const at = 112 + Math.floor(random() * (bytes.length - 116));
@@ -70,14 +71,9 @@ test('a forged snapshot with a right checksum is refused or restores a sound for
       refused++;
     }
   }
-  assert.ok(refused > 500, `${refused} refused`);
+  assert.ok(refused > 250, `${refused} refused`);
 });
 
 function sign(bytes: Uint8Array): void {
-  let crc = ~0;
-  for (let k = 0; k < bytes.length - 4; k++) {
-    crc ^= bytes[k]!;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
-  }
-  new DataView(bytes.buffer).setUint32(bytes.length - 4, ~crc >>> 0, true);
+  new DataView(bytes.buffer).setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
 }
