@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { registerAcls } from './apis/acls.ts';
 import { registerConfigs } from './apis/configs.ts';
-import { registerConsumerGroups } from './apis/consumer-groups.ts';
+import { type ConsumerGroupServices, consumerGroupOf, registerConsumerGroups } from './apis/consumer-groups.ts';
 import { registerFetch } from './apis/fetch.ts';
 import { registerGroupOffsets } from './apis/group-offsets.ts';
 import { registerGroups } from './apis/groups.ts';
@@ -21,6 +21,7 @@ import { Cluster, type Node } from './cluster/cluster.ts';
 import type { Partition } from './cluster/topic.ts';
 import { Control } from './control.ts';
 import { Faults } from './faults/faults.ts';
+import type { ConsumerGroup } from './groups/consumer-group.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import type { ShareGroup, ShareGroupOptions } from './groups/share-group.ts';
 import { type BrokerConfigName, type BrokerOptions, type CompiledOptions, compileOptions } from './options.ts';
@@ -117,6 +118,7 @@ class RunningBroker implements Broker {
   readonly #groups: GroupCoordinator;
   readonly #transactions: TransactionCoordinator;
   readonly #shareGroupOf: (groupId: string) => ShareGroup;
+  readonly #consumerGroupOf: (groupId: string) => ConsumerGroup;
   readonly #authentication: Authentication;
   readonly #producerIds = new ProducerIds();
   readonly #dispatcher: Dispatcher;
@@ -194,7 +196,7 @@ class RunningBroker implements Broker {
     registerOffsets(registry, { cluster, authorizer, faults });
     registerGroups(registry, { groups, authorizer });
     registerGroupOffsets(registry, { groups, cluster, authorizer, faults });
-    registerConsumerGroups(registry, {
+    const consumerGroups: ConsumerGroupServices = {
       groups,
       cluster,
       authorizer,
@@ -207,8 +209,10 @@ class RunningBroker implements Broker {
         sessionTimeoutMs: (group) =>
           groupSetting(group, 'consumer.session.timeout.ms', 'group.consumer.session.timeout.ms'),
       },
-    });
-    const shareGroups: ShareGroupOptions = {
+    };
+    registerConsumerGroups(registry, consumerGroups);
+    this.#consumerGroupOf = (groupId) => consumerGroupOf(consumerGroups, groupId);
+    const shareGroups: Omit<ShareGroupOptions, 'changed'> = {
       clock,
       cluster,
       heartbeatIntervalMs: (group) =>
@@ -226,7 +230,8 @@ class RunningBroker implements Broker {
       }),
       initialOffset: (group, partition) =>
         shareStart(partition, groupConfigs.get(group)?.get('share.auto.offset.reset') ?? 'latest', clock.now()),
-      startMoved: (group, partition, offset) => this.#storage?.shareStartMoved(group, partition, offset),
+      partitionChanged: (...change) => this.#storage?.sharePartitionChanged(...change),
+      partitionForgotten: (...partition) => this.#storage?.sharePartitionForgotten(...partition),
     };
     this.#shareGroupOf = (groupId) => shareGroupOf({ groups, shareGroups }, groupId);
     registerShareGroups(registry, { groups, cluster, authorizer, shareGroups });
@@ -252,7 +257,7 @@ class RunningBroker implements Broker {
   }
 
   async start(): Promise<void> {
-    const { port, host, topics, clock, settings, dataDir, flush } = this.#options;
+    const { port, host, topics, clock, settings, dataDir, flush, onError } = this.#options;
     if (dataDir !== undefined) {
       this.#storage = new Storage(dataDir, flush, {
         clock,
@@ -261,7 +266,10 @@ class RunningBroker implements Broker {
         transactions: this.#transactions,
         producerIds: this.#producerIds,
         groupConfigs: this.#groupConfigs,
+        authentication: this.#authentication,
         shareGroupOf: this.#shareGroupOf,
+        consumerGroupOf: this.#consumerGroupOf,
+        onError: (error) => onError(error, { id: 0, clientId: '', remoteHost: '' }),
       });
     }
     await Promise.all(

@@ -4,6 +4,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { assignors, type Partitions } from '../groups/assignors.ts';
 import { ConsumerGroup, type ConsumerGroupOptions } from '../groups/consumer-group.ts';
 import type { Group, GroupCoordinator } from '../groups/coordinator.ts';
+import { adoptable, toClassicGroup } from '../groups/mixed-group.ts';
 import { RequestError } from '../protocol/errors.ts';
 import {
   type Assignment,
@@ -22,8 +23,10 @@ export interface ConsumerGroupServices {
   groups: GroupCoordinator;
   cluster: Cluster;
   authorizer: Authorizer;
-  consumerGroups: ConsumerGroupOptions;
+  consumerGroups: Omit<ConsumerGroupOptions, 'changed' | 'allClassic'>;
 }
+
+const MemberType = { CLASSIC: 0, CONSUMER: 1 } as const;
 
 const invalid = (reason: string): never => {
   throw new RequestError('INVALID_REQUEST', reason);
@@ -87,7 +90,7 @@ export function registerConsumerGroups(registry: Registry, services: ConsumerGro
           subscribedTopicRegex: member.topicPattern === '' ? null : member.topicPattern,
           assignment: describe(member.assigned),
           targetAssignment: describe(managed.targetOf(member.id)),
-          memberType: 1,
+          memberType: member.classic ? MemberType.CLASSIC : MemberType.CONSUMER,
         })),
       };
     }),
@@ -119,25 +122,40 @@ function checkRequest(request: ConsumerGroupHeartbeatRequest, context: RequestCo
   }
 }
 
-function groupOf(
-  { groups, consumerGroups }: ConsumerGroupServices,
-  groupId: string,
-  mayCreate: boolean,
-): ConsumerGroup {
+function groupOf(services: ConsumerGroupServices, groupId: string, mayCreate: boolean): ConsumerGroup {
+  const { groups, cluster } = services;
   const known: Group | undefined = groups.get(groupId);
   if (known?.managed instanceof ConsumerGroup) return known.managed;
-  const isTaken = known !== undefined && !groups.isEmpty(known);
-  if (isTaken || (!known && !mayCreate)) {
-    throw new RequestError(
-      'GROUP_ID_NOT_FOUND',
-      `Group ${groupId} is ${isTaken ? 'not a consumer group' : 'not found'}.`,
-    );
-  }
   if (known?.type === 'share') throw new RequestError('GROUP_ID_NOT_FOUND', `Group ${groupId} is a share group.`);
-  if (!mayCreate) throw new RequestError('UNKNOWN_MEMBER_ID');
+  if (!known && !mayCreate) throw new RequestError('GROUP_ID_NOT_FOUND', `Group ${groupId} is not found.`);
+  if (!known || groups.isEmpty(known)) {
+    if (!mayCreate) throw new RequestError('UNKNOWN_MEMBER_ID');
+    return consumerGroupOf(services, groupId);
+  }
+  const adopted = mayCreate ? adoptable(known.classic, cluster) : undefined;
+  if (!adopted) throw new RequestError('GROUP_ID_NOT_FOUND', `Group ${groupId} is not a consumer group.`);
+  const { generation } = known.classic;
+  const managed = consumerGroupOf(services, groupId);
+  managed.adopt(generation, adopted);
+  return managed;
+}
+
+/** The group of this id as one of this protocol, made if need be. Members of the classic one are gone, if there were any. */
+export function consumerGroupOf(services: ConsumerGroupServices, groupId: string): ConsumerGroup {
+  const { groups, cluster, consumerGroups } = services;
   const group = groups.getOrCreate(groupId);
-  const managed = new ConsumerGroup(groupId, consumerGroups);
-  group.type = 'consumer';
-  group.managed = managed;
+  if (group.managed instanceof ConsumerGroup) return group.managed;
+  const managed = new ConsumerGroup(groupId, {
+    ...consumerGroups,
+    changed: (id) => groups.membersChanged(id),
+    allClassic: (left) => {
+      const members = toClassicGroup(left, cluster);
+      groups.toClassic(group);
+      group.classic.restore(members);
+      group.classic.rebalance();
+      groups.membersChanged(groupId);
+    },
+  });
+  groups.toManaged(group, 'consumer', managed);
   return managed;
 }

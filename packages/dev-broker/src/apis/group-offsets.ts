@@ -28,8 +28,6 @@ interface WantedTopic {
 export interface ChecksMembers {
   /** @throws RequestError UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH */
   checkMember(memberId: string, epoch: number, instanceId: string | null): void;
-  /** Whether a member subscribes to the topic. */
-  isSubscribed(topic: string): boolean;
 }
 
 const checksMembers = (managed: unknown): managed is ChecksMembers =>
@@ -179,7 +177,8 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
       topics: request.topics.map(({ name, partitions }) => ({
         name,
         partitions: partitions.map(({ partitionIndex }) => {
-          if (isSubscribed(known, name)) return { partitionIndex, errorCode: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC };
+          if (groups.isSubscribed(known, name))
+            return { partitionIndex, errorCode: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC };
           offsets.delete(name, partitionIndex);
           return { partitionIndex, errorCode: 0 };
         }),
@@ -224,30 +223,4 @@ export function checkCommit(
   if (classic.state === 'CompletingRebalance') throw new RequestError('REBALANCE_IN_PROGRESS');
   classic.touch(classic.members.get(memberId)!);
   return known;
-}
-
-function isSubscribed(group: Group, topic: string): boolean {
-  if (checksMembers(group.managed)) return group.managed.isSubscribed(topic);
-  const { members, protocolName } = group.classic;
-  for (const member of members.values()) {
-    if (subscribedTopics(member.metadataOf(protocolName))?.includes(topic) ?? true) return true;
-  }
-  return false;
-}
-
-/** Topics of a ConsumerProtocolSubscription; undefined when the bytes are something else. */
-function subscribedTopics(metadata: Buffer): string[] | undefined {
-  if (metadata.length < 6) return undefined;
-  const count = metadata.readInt32BE(2);
-  const topics: string[] = [];
-  let position = 6;
-  for (let index = 0; index < count; index++) {
-    if (position + 2 > metadata.length) return undefined;
-    const length = metadata.readInt16BE(position);
-    position += 2;
-    if (length < 0 || position + length > metadata.length) return undefined;
-    topics.push(metadata.toString('utf8', position, position + length));
-    position += length;
-  }
-  return topics;
 }

@@ -1,6 +1,8 @@
 import { type Authorizer, authorizedOperations } from '../authorize.ts';
 import { joinError, syncError } from '../groups/classic-group.ts';
+import { ConsumerGroup } from '../groups/consumer-group.ts';
 import type { Group, GroupCoordinator } from '../groups/coordinator.ts';
+import { heartbeat as heartbeatInMixed, join as joinMixed, sync as syncInMixed } from '../groups/mixed-group.ts';
 import { ErrorCode, type ErrorName, RequestError } from '../protocol/errors.ts';
 import { deleteGroups } from '../protocol/messages/delete-groups.ts';
 import { type DescribedGroup, describeGroups } from '../protocol/messages/describe-groups.ts';
@@ -62,17 +64,19 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
       }
       if (!groups.get(groupId) && memberId !== '') throw new RequestError('UNKNOWN_MEMBER_ID');
       const group = groups.getOrCreate(groupId);
-      if (group.type !== 'classic') {
-        if (!groups.isEmpty(group)) throw new RequestError('INCONSISTENT_GROUP_PROTOCOL');
-        toClassic(group);
-      }
       // Before version 1 the rebalance timeout is the session timeout.
       if (request.rebalanceTimeoutMs < 0) request.rebalanceTimeoutMs = sessionTimeoutMs;
-      return group.classic.join(request, {
+      const client = {
         id: context.clientId,
         host: `/${context.connection.remoteHost}`,
         requiresKnownMemberId: context.version >= 4,
-      });
+      };
+      if (group.managed && groups.isEmpty(group)) groups.toClassic(group);
+      if (group.managed instanceof ConsumerGroup) {
+        const answer = joinMixed(group.managed, request, client, groups.options.cluster);
+        if (answer !== 'classic') return answer;
+      } else if (group.managed) throw new RequestError('INCONSISTENT_GROUP_PROTOCOL');
+      return group.classic.join(request, client);
     } catch (error) {
       return joinError(toErrorName(error), memberId);
     }
@@ -82,6 +86,7 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
     try {
       groups.check(request.groupId, context.node);
       const group = groups.get(request.groupId);
+      if (group?.managed instanceof ConsumerGroup) return syncInMixed(group.managed, request, groups.options.cluster);
       if (group?.type !== 'classic') return syncError('UNKNOWN_MEMBER_ID');
       return group.classic.sync(request);
     } catch (error) {
@@ -92,9 +97,14 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
   registry.on(heartbeat, (request, context) =>
     attempt(() => {
       groups.check(request.groupId, context.node);
+      const { memberId, groupInstanceId, generationId } = request;
       const group = groups.get(request.groupId);
+      if (group?.managed instanceof ConsumerGroup) {
+        heartbeatInMixed(group.managed, memberId, groupInstanceId, generationId);
+        return;
+      }
       if (group?.type !== 'classic') throw new RequestError('UNKNOWN_MEMBER_ID');
-      const result = group.classic.heartbeat(request.memberId, request.groupInstanceId, request.generationId);
+      const result = group.classic.heartbeat(memberId, groupInstanceId, generationId);
       if (result !== 'NONE') throw new RequestError(result);
     }),
   );
@@ -181,20 +191,21 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
   }));
 }
 
-/** An emptied group of a newer protocol serves the classic one again. */
-function toClassic(group: Group): void {
-  group.managed?.close();
-  group.managed = undefined;
-  group.type = 'classic';
-}
-
 const protocolTypeOf = (group: Group): string =>
   group.type === 'share' ? 'share' : group.type === 'consumer' ? 'consumer' : group.classic.protocolType;
 
 function leaveOne(group: Group | undefined, memberId: string, instanceId: string | null): void {
   if (group?.type !== 'classic') {
+    const { managed } = group ?? {};
+    if (managed instanceof ConsumerGroup && instanceId !== null) {
+      const current = managed.staticMember(instanceId);
+      if (!current) throw new RequestError('UNKNOWN_MEMBER_ID');
+      if (memberId !== '' && memberId !== current.id) throw new RequestError('FENCED_INSTANCE_ID');
+      managed.remove(current);
+      return;
+    }
     // The Java admin client takes members of the newer protocol out the same way.
-    if (group?.managed?.expire(memberId)) return;
+    if (managed?.expire(memberId)) return;
     throw new RequestError('UNKNOWN_MEMBER_ID');
   }
   const { classic } = group;

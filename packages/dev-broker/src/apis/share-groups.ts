@@ -16,7 +16,7 @@ export interface ShareGroupServices {
   groups: GroupCoordinator;
   cluster: Cluster;
   authorizer: Authorizer;
-  shareGroups: ShareGroupOptions;
+  shareGroups: Omit<ShareGroupOptions, 'changed'>;
 }
 
 /** The share group of this id, made if need be. @throws RequestError GROUP_ID_NOT_FOUND when it is of another kind */
@@ -31,9 +31,8 @@ export function shareGroupOf(
     throw new RequestError('GROUP_ID_NOT_FOUND', `Group ${groupId} is not a share group.`);
   }
   const group = groups.getOrCreate(groupId);
-  const managed = new ShareGroup(groupId, shareGroups);
-  group.type = 'share';
-  group.managed = managed;
+  const managed = new ShareGroup(groupId, { ...shareGroups, changed: (id) => groups.membersChanged(id) });
+  groups.toManaged(group, 'share', managed);
   return managed;
 }
 
@@ -160,7 +159,7 @@ export function registerShareGroups(registry: Registry, services: ShareGroupServ
         ...attempt(() => {
           const partition = cluster.partition(topicName, partitionIndex);
           if (!partition) throw new RequestError('UNKNOWN_TOPIC_OR_PARTITION');
-          known.sharePartition(partition, startOffset).reset(startOffset);
+          known.reset(partition, startOffset);
         }),
       })),
     }));
@@ -178,7 +177,7 @@ export function registerShareGroups(registry: Registry, services: ShareGroupServ
     const known = group;
     const responses = request.topics.map(({ topicName }) => {
       const topic = cluster.topics.get(topicName);
-      for (const partition of topic?.partitions ?? []) known.partitions.delete(partition);
+      for (const partition of topic?.partitions ?? []) known.forget(partition);
       const errorCode = topic ? 0 : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
       return { topicName, topicId: topic?.id ?? ZERO_UUID, errorCode, errorMessage: null };
     });

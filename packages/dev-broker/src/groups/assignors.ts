@@ -38,6 +38,19 @@ export const minus = (from: Partitions, what: Partitions): Partitions => {
 /** What both have. */
 export const common = (left: Partitions, right: Partitions): Partitions => minus(left, minus(left, right));
 
+/** As messages and the journal have them. */
+export const toWire = (partitions: Partitions): { topicId: string; partitions: number[] }[] =>
+  [...partitions].map(([topicId, indexes]) => ({ topicId, partitions: [...indexes] }));
+
+export function fromWire(topics: readonly { topicId: string; partitions: readonly number[] }[]): Partitions {
+  const partitions: Partitions = new Map();
+  for (const { topicId, partitions: indexes } of topics) for (const index of indexes) put(partitions, topicId, index);
+  return partitions;
+}
+
+export const isSame = (left: Partitions, right: Partitions): boolean =>
+  count(left) === count(right) && count(minus(left, right)) === 0;
+
 const remove = (partitions: Partitions, topic: string, index: number): void => {
   const indexes = partitions.get(topic);
   indexes?.delete(index);

@@ -4,6 +4,8 @@ import { ErrorCode, type ErrorName, RequestError } from '../protocol/errors.ts';
 import type { JoinGroupRequest, JoinGroupResponse } from '../protocol/messages/join-group.ts';
 import type { SyncGroupRequest, SyncGroupResponse } from '../protocol/messages/sync-group.ts';
 import { ClassicMember } from './classic-member.ts';
+import { readSubscription } from './consumer-protocol.ts';
+import type { StoredClassicGroup } from './stored.ts';
 
 export type ClassicState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Stable' | 'Dead';
 
@@ -30,6 +32,7 @@ export class ClassicGroup {
   /** Ids given out with MEMBER_ID_REQUIRED whose owner has not come back yet, with their timers. */
   readonly #pending = new Map<string, unknown>();
   readonly #options: ClassicGroupOptions;
+  readonly #onChanged: () => void;
   state: ClassicState = 'Empty';
   generation = 0;
   protocolType = '';
@@ -42,9 +45,11 @@ export class ClassicGroup {
   /** While the initial delay runs, completion waits even when all have joined. */
   #isInitialDelay = false;
 
-  constructor(id: string, options: ClassicGroupOptions) {
+  /** @param onChanged called when there is something new that should outlive the process */
+  constructor(id: string, options: ClassicGroupOptions, onChanged: () => void) {
     this.id = id;
     this.#options = options;
+    this.#onChanged = onChanged;
     this.emptySince = options.clock.now();
   }
 
@@ -125,6 +130,7 @@ export class ClassicGroup {
     if (this.leaderId === oldId) this.leaderId = newId;
     if (this.state === 'Stable' && isUnchanged) {
       this.touch(member);
+      this.#onChanged();
       // A returning leader must not assign anew, or everyone would be disturbed.
       return { ...this.#joined(member, this.leaderId), skipAssignment: this.leaderId === newId };
     }
@@ -341,6 +347,10 @@ export class ClassicGroup {
     this.#options.clock.clearTimeout(this.#syncTimer);
     for (const member of this.members.values()) {
       member.assignment = Buffer.from(assignments.get(member.id) ?? EMPTY);
+    }
+    // Kept before anybody is told, as Apache Kafka does: else a restart could know less than the members.
+    this.#onChanged();
+    for (const member of this.members.values()) {
       const { sync } = member;
       member.sync = undefined;
       this.touch(member);
@@ -396,6 +406,14 @@ export class ClassicGroup {
     return this.#pending.has(memberId);
   }
 
+  /** Whether a member reads the topic; true also where members do not say what they read. */
+  isSubscribed(topic: string): boolean {
+    for (const member of this.members.values()) {
+      if (readSubscription(member.metadataOf(this.protocolName))?.topics.includes(topic) ?? true) return true;
+    }
+    return false;
+  }
+
   #drop(member: ClassicMember): void {
     this.#options.clock.clearTimeout(member.sessionTimer);
     this.members.delete(member.id);
@@ -416,6 +434,36 @@ export class ClassicGroup {
     this.emptySince = this.#options.clock.now();
     this.#options.clock.clearTimeout(this.#joinTimer);
     this.#options.clock.clearTimeout(this.#syncTimer);
+    this.#onChanged();
+  }
+
+  /** The members of the last complete rebalance: what is under way now is done again by them after a restart. */
+  toStored(): StoredClassicGroup {
+    const { generation, protocolType, protocolName, leaderId, emptySince } = this;
+    const members = [...this.members.values()].map((member) => member.toStored());
+    return { kind: 'classic', generation, protocolType, protocolName, leaderId, emptySince, members };
+  }
+
+  /** Takes members back, with sessions that begin now. */
+  restore({ generation, protocolType, protocolName, leaderId, emptySince, members }: StoredClassicGroup): void {
+    this.generation = generation;
+    this.protocolType = protocolType;
+    this.emptySince = emptySince;
+    if (members.length === 0) return;
+    this.state = 'Stable';
+    this.protocolName = protocolName;
+    this.leaderId = leaderId;
+    for (const stored of members) {
+      const member = ClassicMember.fromStored(stored, protocolType);
+      this.members.set(member.id, member);
+      if (member.instanceId !== null) this.staticMembers.set(member.instanceId, member.id);
+      this.touch(member);
+    }
+  }
+
+  /** Has all members join again, as when they come from a group of the newer protocol. */
+  rebalance(): void {
+    if (!this.isEmpty) this.#prepareRebalance();
   }
 
   #addPending(memberId: string, sessionTimeoutMs: number): void {

@@ -1,10 +1,23 @@
 import type { JoinGroupRequest, JoinGroupResponse } from '../protocol/messages/join-group.ts';
 import type { SyncGroupResponse } from '../protocol/messages/sync-group.ts';
+import type { StoredClassicMember, StoredProtocol } from './stored.ts';
 
 export interface Protocol {
   readonly name: string;
   readonly metadata: Buffer;
 }
+
+/** What a JoinGroup says of its sender. */
+export type ClassicSubscription = Pick<
+  JoinGroupRequest,
+  'groupInstanceId' | 'protocolType' | 'sessionTimeoutMs' | 'rebalanceTimeoutMs'
+> & { protocols: readonly Protocol[] };
+
+export const storedProtocols = (protocols: readonly Protocol[]): StoredProtocol[] =>
+  protocols.map(({ name, metadata }) => ({ name, metadata: metadata.toString('base64') }));
+
+export const restoredProtocols = (protocols: readonly StoredProtocol[]): Protocol[] =>
+  protocols.map(({ name, metadata }) => ({ name, metadata: Buffer.from(metadata, 'base64') }));
 
 /** One member of a classic group. Owned by its group. */
 export class ClassicMember {
@@ -24,7 +37,7 @@ export class ClassicMember {
   sessionTimer: unknown;
   isNew = true;
 
-  constructor(id: string, request: JoinGroupRequest, clientId: string, clientHost: string) {
+  constructor(id: string, request: ClassicSubscription, clientId: string, clientHost: string) {
     this.id = id;
     this.instanceId = request.groupInstanceId;
     this.clientId = clientId;
@@ -32,13 +45,37 @@ export class ClassicMember {
     this.protocolType = request.protocolType;
     this.sessionTimeoutMs = request.sessionTimeoutMs;
     this.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
-    this.protocols = copyProtocols(request);
+    this.protocols = copyProtocols(request.protocols);
+  }
+
+  toStored(): StoredClassicMember {
+    const { id, instanceId, clientId, clientHost, sessionTimeoutMs, rebalanceTimeoutMs } = this;
+    return {
+      id,
+      instanceId,
+      clientId,
+      clientHost,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      protocols: storedProtocols(this.protocols),
+      assignment: this.assignment.toString('base64'),
+    };
+  }
+
+  static fromStored(stored: StoredClassicMember, protocolType: string): ClassicMember {
+    const { id, instanceId, sessionTimeoutMs, rebalanceTimeoutMs } = stored;
+    const protocols = restoredProtocols(stored.protocols);
+    const request = { groupInstanceId: instanceId, protocolType, sessionTimeoutMs, rebalanceTimeoutMs, protocols };
+    const member = new ClassicMember(id, request, stored.clientId, stored.clientHost);
+    member.assignment = Buffer.from(stored.assignment, 'base64');
+    member.isNew = false;
+    return member;
   }
 
   update(request: JoinGroupRequest): void {
     this.sessionTimeoutMs = request.sessionTimeoutMs;
     this.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
-    this.protocols = copyProtocols(request);
+    this.protocols = copyProtocols(request.protocols);
   }
 
   matches(request: JoinGroupRequest): boolean {
@@ -57,6 +94,6 @@ export class ClassicMember {
 }
 
 /** Copies, since the request's bytes are views of a received frame that should not live as long as a member. */
-function copyProtocols(request: JoinGroupRequest): Protocol[] {
-  return request.protocols.map(({ name, metadata }) => ({ name, metadata: Buffer.from(metadata) }));
+export function copyProtocols(protocols: readonly Protocol[]): Protocol[] {
+  return protocols.map(({ name, metadata }) => ({ name, metadata: Buffer.from(metadata) }));
 }

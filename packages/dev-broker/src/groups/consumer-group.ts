@@ -6,10 +6,24 @@ import type {
   ConsumerGroupHeartbeatRequest,
   ConsumerGroupHeartbeatResponse,
 } from '../protocol/messages/consumer-group-heartbeat.ts';
-import { assignors, common, count, each, has, minus, type Partitions, put } from './assignors.ts';
+import {
+  assignors,
+  common,
+  count,
+  each,
+  fromWire,
+  has,
+  isSame,
+  minus,
+  type Partitions,
+  put,
+  toWire,
+} from './assignors.ts';
+import { restoredProtocols, storedProtocols } from './classic-member.ts';
 import { ConsumerMember } from './consumer-member.ts';
 import type { ManagedGroup } from './coordinator.ts';
 import { matchingNames } from './pattern.ts';
+import type { StoredConsumerGroup } from './stored.ts';
 
 export interface ConsumerGroupOptions {
   clock: Clock;
@@ -17,15 +31,16 @@ export interface ConsumerGroupOptions {
   maximumSize: number;
   heartbeatIntervalMs(group: string): number;
   sessionTimeoutMs(group: string): number;
+  /** Called when there is something new that should outlive the process. */
+  changed(group: string): void;
+  /** Called when members of the classic protocol are all that is left: the group is theirs again. */
+  allClassic(group: ConsumerGroup): void;
 }
 
 /** Epochs with a meaning of their own. */
 const JOIN = 0;
 const LEAVE = -1;
 const LEAVE_STATIC = -2;
-
-export const toWire = (partitions: Partitions) =>
-  [...partitions].map(([topicId, indexes]) => ({ topicId, partitions: [...indexes] }));
 
 /**
  * A group of the consumer protocol (KIP-848): the broker assigns, members follow by heartbeats. Whenever members or
@@ -40,6 +55,8 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
   epoch = 0;
   #target = new Map<string, Partitions>();
   #areTopicsStale = false;
+  /** Something is new since `changed` was called last. */
+  #isDirty = false;
   /** Topics and partition numbers that the target was made for. */
   #knownTopics = '';
 
@@ -84,13 +101,12 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     const member = isJoining ? this.#join(request) : this.#known(request);
     member.clientId = client.id;
     member.clientHost = client.host;
-    const hadEpoch = member.epoch;
+    // Who came by the classic protocol and now beats by this one has been upgraded.
+    member.classic = undefined;
     const isChanged = this.#subscribe(member, request);
-    if (isChanged || isJoining || this.#areTopicsStale) this.#retarget(isChanged || isJoining);
     const before = member.assigned;
-    this.#reconcile(member, request);
-    if (member.epoch !== hadEpoch) member.previousEpoch = hadEpoch;
-    this.#touch(member);
+    const owned = request.topicPartitions && fromWire(request.topicPartitions);
+    this.advance(member, owned, isChanged || isJoining);
     const isFull = isJoining || request.topicPartitions !== null || request.subscribedTopicNames !== null;
     const hasNews = isFull || !isSame(before, member.assigned);
     return {
@@ -103,32 +119,75 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     };
   }
 
+  /** Brings a member that has said something new nearer to what is meant for it. */
+  advance(member: ConsumerMember, owned: Partitions | null, hasChanged: boolean): void {
+    const hadEpoch = member.epoch;
+    if (hasChanged || this.#areTopicsStale) this.#retarget(hasChanged);
+    this.#reconcile(member, owned);
+    if (member.epoch !== hadEpoch) member.previousEpoch = hadEpoch;
+    this.touch(member);
+    this.#tell();
+  }
+
+  /** Has what is new kept. */
+  #tell(): void {
+    if (!this.#isDirty) return;
+    this.#isDirty = false;
+    this.#options.changed(this.id);
+  }
+
   #join(request: ConsumerGroupHeartbeatRequest): ConsumerMember {
     const { memberId, instanceId } = request;
     const known = this.members.get(memberId);
     if (known) return known;
+    const old = this.staticMember(instanceId);
+    if (old && old.epoch !== LEAVE_STATIC) {
+      const reason = `Static member ${old.id} with instance id ${instanceId} has not left`;
+      throw new RequestError('UNRELEASED_INSTANCE_ID', reason);
+    }
+    return this.add(memberId, instanceId);
+  }
+
+  /** @throws RequestError GROUP_MAX_SIZE_REACHED */
+  add(memberId: string, instanceId: string | null): ConsumerMember {
     if (this.members.size >= this.#options.maximumSize) throw new RequestError('GROUP_MAX_SIZE_REACHED');
     const member = new ConsumerMember(memberId, instanceId);
-    const oldId = instanceId === null ? undefined : this.#static.get(instanceId);
-    if (oldId !== undefined) {
-      const old = this.members.get(oldId)!;
-      if (old.epoch !== LEAVE_STATIC) {
-        const reason = `Static member ${oldId} with instance id ${instanceId} has not left`;
-        throw new RequestError('UNRELEASED_INSTANCE_ID', reason);
-      }
+    const old = this.staticMember(instanceId);
+    if (old) {
       // It takes over what its predecessor had.
       member.assigned = old.assigned;
-      this.#target.set(member.id, this.targetOf(oldId));
+      this.#target.set(member.id, this.targetOf(old.id));
       this.#forget(old);
     }
-    this.members.set(memberId, member);
-    if (instanceId !== null) this.#static.set(instanceId, memberId);
+    this.#place(member);
+    this.#isDirty = true;
     return member;
+  }
+
+  #place(member: ConsumerMember): void {
+    this.members.set(member.id, member);
+    if (member.instanceId !== null) this.#static.set(member.instanceId, member.id);
+  }
+
+  staticMember(instanceId: string | null): ConsumerMember | undefined {
+    const id = instanceId === null ? undefined : this.#static.get(instanceId);
+    return id === undefined ? undefined : this.members.get(id);
+  }
+
+  /** Starts with the members of a classic group, and what they had there. */
+  adopt(epoch: number, members: readonly ConsumerMember[]): void {
+    this.epoch = epoch;
+    for (const member of members) {
+      this.#place(member);
+      this.#target.set(member.id, member.assigned);
+      this.touch(member);
+    }
+    this.#isDirty = true;
   }
 
   #known(request: ConsumerGroupHeartbeatRequest): ConsumerMember {
     const { memberId, instanceId, memberEpoch } = request;
-    this.#checkInstance(memberId, instanceId);
+    this.checkInstance(memberId, instanceId);
     const member = this.members.get(memberId);
     if (!member) throw new RequestError('UNKNOWN_MEMBER_ID', `Member ${memberId} is not a member of group ${this.id}.`);
     if (memberEpoch > member.epoch) {
@@ -145,7 +204,7 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     return member;
   }
 
-  #checkInstance(memberId: string, instanceId: string | null): void {
+  checkInstance(memberId: string, instanceId: string | null): void {
     if (instanceId === null) return;
     const current = this.#static.get(instanceId);
     if (current === undefined) throw new RequestError('UNKNOWN_MEMBER_ID', `Instance id ${instanceId} is unknown.`);
@@ -177,6 +236,7 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     }
     if (rackId !== null) member.rackId = rackId;
     if (rebalanceTimeoutMs > 0) member.rebalanceTimeoutMs = rebalanceTimeoutMs;
+    if (isChanged) this.#isDirty = true;
     return isChanged;
   }
 
@@ -215,26 +275,29 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
       .join();
     if (!haveMembersChanged && known === this.#knownTopics) return;
     this.#knownTopics = known;
+    this.#isDirty = true;
     this.epoch++;
     this.#target = assignors[this.assignorName]!(subscribers, topics);
   }
 
-  /** Brings a member one step nearer to its target. */
-  #reconcile(member: ConsumerMember, request: ConsumerGroupHeartbeatRequest): void {
+  /** Brings a member one step nearer to its target. @param owned what it says that it has; null when it says nothing */
+  #reconcile(member: ConsumerMember, owned: Partitions | null): void {
     if (count(member.revoking) > 0) {
-      if (request.topicPartitions === null) return;
-      if (count(common(fromWire(request.topicPartitions), member.revoking)) > 0) return;
+      if (owned === null || count(common(owned, member.revoking)) > 0) return;
       member.revoking = new Map();
-      this.#options.clock.clearTimeout(member.rebalanceTimer);
+      this.#isDirty = true;
+      this.stopRebalanceTimer(member);
     }
     const target = this.targetOf(member.id);
     const surplus = minus(member.assigned, target);
-    if (count(surplus) > 0 && member.epoch > 0) {
+    // What it says that it no longer has needs not be given up first.
+    if (count(owned ? common(owned, surplus) : surplus) > 0 && member.epoch > 0) {
       member.assigned = common(member.assigned, target);
       member.revoking = surplus;
       member.isStable = false;
+      this.#isDirty = true;
       // Who does not give up in time is taken out, so that others get on.
-      member.rebalanceTimer = this.#options.clock.setTimeout(() => this.#remove(member), member.rebalanceTimeoutMs);
+      this.startRebalanceTimer(member);
       return;
     }
     const next = common(member.assigned, target);
@@ -243,9 +306,30 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
       if (this.#isHeldByOther(member, topic, index)) isMissing = true;
       else put(next, topic, index);
     }
+    if (member.epoch !== this.epoch || !isSame(next, member.assigned)) this.#isDirty = true;
     member.assigned = next;
     member.isStable = !isMissing;
     member.epoch = this.epoch;
+  }
+
+  /** Whether something that is meant for the member is still with another. */
+  isWaiting(member: ConsumerMember): boolean {
+    for (const [topic, index] of each(minus(this.targetOf(member.id), member.assigned))) {
+      if (this.#isHeldByOther(member, topic, index)) return true;
+    }
+    return false;
+  }
+
+  /** The member must take its next step of the rebalance within its rebalance timeout. */
+  startRebalanceTimer(member: ConsumerMember): void {
+    const { clock } = this.#options;
+    clock.clearTimeout(member.rebalanceTimer);
+    member.rebalanceTimer = clock.setTimeout(() => this.remove(member), member.rebalanceTimeoutMs);
+  }
+
+  stopRebalanceTimer(member: ConsumerMember): void {
+    this.#options.clock.clearTimeout(member.rebalanceTimer);
+    member.rebalanceTimer = undefined;
   }
 
   #isHeldByOther(member: ConsumerMember, topic: string, index: number): boolean {
@@ -255,23 +339,28 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     return false;
   }
 
-  #touch(member: ConsumerMember): void {
-    const { clock } = this.#options;
+  /** Starts the member's session anew. */
+  touch(member: ConsumerMember): void {
+    const { clock, sessionTimeoutMs } = this.#options;
     clock.clearTimeout(member.sessionTimer);
-    member.sessionTimer = clock.setTimeout(() => this.#remove(member), this.#options.sessionTimeoutMs(this.id));
+    const timeout = member.classic?.sessionTimeoutMs ?? sessionTimeoutMs(this.id);
+    member.sessionTimer = clock.setTimeout(() => this.remove(member), timeout);
   }
 
   #leave(request: ConsumerGroupHeartbeatRequest): ConsumerGroupHeartbeatResponse {
     const { memberId, instanceId, memberEpoch } = request;
-    this.#checkInstance(memberId, instanceId);
+    this.checkInstance(memberId, instanceId);
     const member = this.members.get(memberId);
     if (!member) throw new RequestError('UNKNOWN_MEMBER_ID', `Member ${memberId} is not a member of group ${this.id}.`);
     if (memberEpoch === LEAVE_STATIC && instanceId !== null) {
       // Its place is kept until its session ends.
       member.epoch = LEAVE_STATIC;
       member.revoking = new Map();
-      this.#touch(member);
-    } else this.#remove(member);
+      this.stopRebalanceTimer(member);
+      this.touch(member);
+      this.#isDirty = true;
+      this.#tell();
+    } else this.remove(member);
     return { errorCode: 0, errorMessage: null, memberId, memberEpoch, heartbeatIntervalMs: 0, assignment: null };
   }
 
@@ -280,41 +369,80 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     clock.clearTimeout(member.sessionTimer);
     clock.clearTimeout(member.rebalanceTimer);
     this.members.delete(member.id);
+    this.#isDirty = true;
     this.#target.delete(member.id);
     if (member.instanceId !== null && this.#static.get(member.instanceId) === member.id) {
       this.#static.delete(member.instanceId);
     }
   }
 
-  #remove(member: ConsumerMember): void {
+  /** Takes a member out, as when it leaves or its session ends. */
+  remove(member: ConsumerMember): void {
     if (this.members.get(member.id) !== member) return;
     this.#forget(member);
+    if (member.classic === undefined && this.isAllClassic) {
+      this.#options.allClassic(this);
+      return;
+    }
     this.#retarget(true);
+    this.#tell();
+  }
+
+  /** There are members, and all speak the classic protocol. */
+  get isAllClassic(): boolean {
+    return this.members.size > 0 && [...this.members.values()].every(({ classic }) => classic !== undefined);
   }
 
   expire(memberId: string): boolean {
     const member = this.members.get(memberId);
-    if (member) this.#remove(member);
+    if (member) this.remove(member);
     return member !== undefined;
   }
 
   checkMember(memberId: string, epoch: number, instanceId: string | null): void {
-    this.#checkInstance(memberId, instanceId);
+    this.checkInstance(memberId, instanceId);
     const member = this.members.get(memberId);
     if (!member) throw new RequestError('UNKNOWN_MEMBER_ID');
-    if (epoch !== member.epoch) throw new RequestError('STALE_MEMBER_EPOCH');
+    if (epoch !== member.epoch) throw new RequestError(member.classic ? 'ILLEGAL_GENERATION' : 'STALE_MEMBER_EPOCH');
+  }
+
+  toStored(): StoredConsumerGroup {
+    const members = [...this.members.values()].map((member) => {
+      const { sessionTimer: _session, rebalanceTimer: _rebalance, classic, ...rest } = member;
+      return {
+        ...rest,
+        assigned: toWire(member.assigned),
+        revoking: toWire(member.revoking),
+        target: toWire(this.targetOf(member.id)),
+        classic: classic
+          ? { sessionTimeoutMs: classic.sessionTimeoutMs, protocols: storedProtocols(classic.protocols) }
+          : null,
+      };
+    });
+    return { kind: 'consumer', epoch: this.epoch, knownTopics: this.#knownTopics, members };
+  }
+
+  /** Takes members back, with sessions that begin now. */
+  restore({ epoch, knownTopics, members }: StoredConsumerGroup): void {
+    this.epoch = epoch;
+    this.#knownTopics = knownTopics;
+    for (const { id, instanceId, assigned, revoking, target, classic, topicNames, ...rest } of members) {
+      const member = new ConsumerMember(id, instanceId);
+      Object.assign(member, rest);
+      member.topicNames = [...topicNames];
+      member.assigned = fromWire(assigned);
+      member.revoking = fromWire(revoking);
+      if (classic) member.classic = { ...classic, protocols: restoredProtocols(classic.protocols) };
+      this.#target.set(id, fromWire(target));
+      this.#place(member);
+      this.touch(member);
+      if (count(member.revoking) > 0) this.startRebalanceTimer(member);
+    }
+    // Topics may have changed while nobody looked.
+    this.#areTopicsStale = true;
   }
 
   close(): void {
     for (const member of [...this.members.values()]) this.#forget(member);
   }
 }
-
-function fromWire(topics: readonly { topicId: string; partitions: readonly number[] }[]): Partitions {
-  const partitions: Partitions = new Map();
-  for (const { topicId, partitions: indexes } of topics) for (const index of indexes) put(partitions, topicId, index);
-  return partitions;
-}
-
-const isSame = (left: Partitions, right: Partitions): boolean =>
-  count(left) === count(right) && count(minus(left, right)) === 0;

@@ -1,4 +1,5 @@
 import type { Partitions } from './assignors.ts';
+import type { Protocol } from './classic-member.ts';
 
 /** One member of a KIP-848 group. Owned by its group. */
 export class ConsumerMember {
@@ -19,7 +20,10 @@ export class ConsumerMember {
   revoking: Partitions = new Map();
   /** Everything that was meant for it is with it. */
   isStable = false;
+  /** Set while it speaks the classic protocol, with what it said there. */
+  classic: { sessionTimeoutMs: number; protocols: Protocol[] } | undefined;
   sessionTimer: unknown;
+  /** Runs until the member must have taken its next step of a rebalance. */
   rebalanceTimer: unknown;
 
   constructor(id: string, instanceId: string | null) {

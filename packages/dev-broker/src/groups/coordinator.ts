@@ -3,6 +3,7 @@ import type { Cluster, Node } from '../cluster/cluster.ts';
 import { RequestError } from '../protocol/errors.ts';
 import { ClassicGroup } from './classic-group.ts';
 import { type CommittedOffset, GroupOffsets } from './offsets.ts';
+import type { StoredMembers } from './stored.ts';
 
 export type GroupType = 'classic' | 'consumer' | 'share';
 
@@ -13,6 +14,9 @@ export interface ManagedGroup {
   readonly memberIds: readonly string[];
   /** Topics changed: members may have to be reassigned. */
   topicsChanged(): void;
+  /** Whether a member subscribes to the topic. */
+  isSubscribed(topic: string): boolean;
+  toStored(): StoredMembers;
   /** Ends a member's session now. */
   expire(memberId: string): boolean;
   close(): void;
@@ -52,6 +56,8 @@ export interface GroupStore {
   ): void;
   pendingEnded(group: string, producerId: number, isCommit: boolean): void;
   groupDeleted(group: string): void;
+  /** Members have come, gone, or got something else to read. */
+  membersChanged(group: string, members: StoredMembers): void;
 }
 
 /** Stable hash of a group's or transaction's id, for its coordinator's node. */
@@ -109,10 +115,40 @@ export class GroupCoordinator {
     offsets.onPending = (producerId, topic, partition, position) =>
       this.store?.pendingCommitted(groupId, producerId, topic, partition, position);
     offsets.onPendingEnd = (producerId, isCommit) => this.store?.pendingEnded(groupId, producerId, isCommit);
-    const classic = new ClassicGroup(groupId, this.options);
+    const classic = this.#newClassic(groupId);
     const group: Group = { id: groupId, type: 'classic', offsets, classic, managed: undefined };
     this.groups.set(groupId, group);
     return group;
+  }
+
+  #newClassic(groupId: string): ClassicGroup {
+    return new ClassicGroup(groupId, this.options, () => this.membersChanged(groupId));
+  }
+
+  /** Keeps a group's members as they are now. */
+  membersChanged(groupId: string): void {
+    const group = this.groups.get(groupId);
+    if (group) this.store?.membersChanged(groupId, (group.managed ?? group.classic).toStored());
+  }
+
+  /** The group's members go over to one of the newer protocols. What the classic one was waiting for is over. */
+  toManaged(group: Group, type: Exclude<GroupType, 'classic'>, managed: ManagedGroup): void {
+    group.classic.close('REBALANCE_IN_PROGRESS');
+    group.classic = this.#newClassic(group.id);
+    group.type = type;
+    group.managed = managed;
+  }
+
+  /** The group serves the classic protocol again. */
+  toClassic(group: Group): void {
+    group.managed?.close();
+    group.managed = undefined;
+    group.type = 'classic';
+  }
+
+  /** Whether a member of the group reads the topic. */
+  isSubscribed(group: Group, topic: string): boolean {
+    return (group.managed ?? group.classic).isSubscribed(topic);
   }
 
   isEmpty(group: Group): boolean {
@@ -146,19 +182,24 @@ export class GroupCoordinator {
     return group.classic.remove(memberId);
   }
 
-  /** Offsets of groups without members go after the retention time. */
+  /**
+   * Offsets go after the retention time: of a group without members since it has none, of one with members where nobody
+   * subscribes to the topic any more. What nobody has or reads goes altogether.
+   */
   expireOffsets(): void {
-    const now = this.options.clock.now();
+    const limit = this.options.clock.now() - this.options.offsetsRetentionMs;
     for (const group of [...this.groups.values()]) {
-      if (group.type !== 'classic' || !group.classic.isEmpty) continue;
-      const limit = now - this.options.offsetsRetentionMs;
-      if (group.classic.emptySince > limit) continue;
+      if (group.type === 'share') continue;
+      const isEmpty = this.isEmpty(group);
+      if (isEmpty && group.type === 'classic' && group.classic.emptySince > limit) continue;
       for (const [topic, partitions] of [...group.offsets.positions]) {
+        if (!isEmpty && this.isSubscribed(group, topic)) continue;
         for (const [partition, { committedAt }] of [...partitions]) {
-          if (committedAt <= limit) group.offsets.delete(topic, partition);
+          if (committedAt <= limit && !group.offsets.isPending(topic, partition))
+            group.offsets.delete(topic, partition);
         }
       }
-      if (group.offsets.isEmpty) this.#forget(group);
+      if (isEmpty && group.offsets.isEmpty) this.#forget(group);
     }
   }
 

@@ -6,10 +6,10 @@ import type {
   ShareGroupHeartbeatRequest,
   ShareGroupHeartbeatResponse,
 } from '../protocol/messages/share-group-heartbeat.ts';
-import { type Partitions, put } from './assignors.ts';
-import { toWire } from './consumer-group.ts';
+import { fromWire, type Partitions, put, toWire } from './assignors.ts';
 import type { ManagedGroup } from './coordinator.ts';
 import { type ShareLimits, SharePartition } from './share-partition.ts';
+import type { StoredShareGroup, StoredShareRange } from './stored.ts';
 
 export interface ShareGroupOptions {
   clock: Clock;
@@ -19,7 +19,17 @@ export interface ShareGroupOptions {
   limits(group: string): ShareLimits;
   /** Where a partition begins that the group has not read before. */
   initialOffset(group: string, partition: Partition): number;
-  startMoved(group: string, partition: Partition, offset: number): void;
+  /** Called when there is something new about the members that should outlive the process. */
+  changed(group: string): void;
+  /** Called with what is new of a partition: where nothing is settled yet, and the records that changed. */
+  partitionChanged(
+    group: string,
+    partition: Partition,
+    startOffset: number,
+    records: readonly StoredShareRange[],
+  ): void;
+  /** The group starts over in this partition. */
+  partitionForgotten(group: string, partition: Partition): void;
 }
 
 export interface ShareMember {
@@ -67,14 +77,33 @@ export class ShareGroup implements ManagedGroup {
   sharePartition(partition: Partition, startOffset?: number): SharePartition {
     let known = this.partitions.get(partition);
     if (!known) {
-      const { clock, limits, initialOffset, startMoved } = this.#options;
+      const { clock, limits, initialOffset, partitionChanged } = this.#options;
       const start = startOffset ?? initialOffset(this.id, partition);
       known = new SharePartition(partition, start, clock, () => limits(this.id));
-      known.onStartMoved = (offset) => startMoved(this.id, partition, offset);
+      known.onChanged = (offset, records) => partitionChanged(this.id, partition, offset, records);
       this.partitions.set(partition, known);
-      startMoved(this.id, partition, start);
+      partitionChanged(this.id, partition, start, []);
     }
     return known;
+  }
+
+  /** Forgets what was settled of a partition. */
+  forget(partition: Partition): void {
+    const known = this.partitions.get(partition);
+    if (!known) return;
+    known.onChanged = undefined;
+    this.partitions.delete(partition);
+    this.#options.partitionForgotten(this.id, partition);
+  }
+
+  /** Starts over from an offset. */
+  reset(partition: Partition, offset: number): void {
+    this.#options.partitionForgotten(this.id, partition);
+    this.sharePartition(partition, offset).reset(offset);
+  }
+
+  isSubscribed(topic: string): boolean {
+    return [...this.members.values()].some(({ topicNames }) => topicNames.includes(topic));
   }
 
   heartbeat(request: ShareGroupHeartbeatRequest, client: { id: string; host: string }): ShareGroupHeartbeatResponse {
@@ -113,8 +142,10 @@ export class ShareGroup implements ManagedGroup {
     if (names) member.topicNames = names;
     if (isChanged || this.#areTopicsStale) this.#assign();
     const hasNews = memberEpoch === 0 || member.epoch !== this.epoch || names !== null;
+    const isNew = isChanged || member.epoch !== this.epoch;
     member.epoch = this.epoch;
     this.#touch(member);
+    if (isNew) this.#options.changed(this.id);
     return {
       errorCode: 0,
       errorMessage: null,
@@ -154,6 +185,27 @@ export class ShareGroup implements ManagedGroup {
     this.members.delete(member.id);
     for (const partition of this.partitions.values()) partition.releaseAll(member.id);
     this.#assign();
+    this.#options.changed(this.id);
+  }
+
+  toStored(): StoredShareGroup {
+    const members = [...this.members.values()].map(({ timer: _timer, assigned, ...rest }) => ({
+      ...rest,
+      assigned: toWire(assigned),
+    }));
+    return { kind: 'share', epoch: this.epoch, members };
+  }
+
+  /** Takes members back, with sessions that begin now. */
+  restore({ epoch, members }: StoredShareGroup): void {
+    this.epoch = epoch;
+    for (const { assigned, topicNames, ...rest } of members) {
+      const member = { ...rest, topicNames: [...topicNames], assigned: fromWire(assigned), timer: undefined };
+      this.members.set(member.id, member);
+      this.#touch(member);
+    }
+    // Topics may have changed while nobody looked.
+    this.#areTopicsStale = true;
   }
 
   expire(memberId: string): boolean {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Partition } from '../cluster/topic.ts';
 import { RequestError } from '../protocol/errors.ts';
+import type { StoredShareRange } from './stored.ts';
 
 /** How a consumer settles a record (KIP-932); renewing came with KIP-1222. */
 export const AcknowledgeType = { GAP: 0, ACCEPT: 1, RELEASE: 2, REJECT: 3, RENEW: 4 } as const;
@@ -47,7 +48,8 @@ export class SharePartition {
   startOffset: number;
   /** Called when records can be acquired again. */
   readonly waiters = new Set<() => void>();
-  onStartMoved: ((offset: number) => void) | undefined;
+  /** Told of what should outlive the process: the start, and the state of records as far as it is new. */
+  onChanged: ((startOffset: number, records: readonly StoredShareRange[]) => void) | undefined;
 
   constructor(partition: Partition, startOffset: number, clock: Clock, limits: () => ShareLimits) {
     this.partition = partition;
@@ -111,7 +113,7 @@ export class SharePartition {
       to = lastOffset + 1;
       bytes += batch.size;
     }
-    this.#advance();
+    this.#advance([]);
     if (taken === 0) {
       this.#clock.clearTimeout(lock.timer);
       return undefined;
@@ -129,14 +131,16 @@ export class SharePartition {
   #newLock(memberId: string, ranges: readonly AcquiredRange[], limits: ShareLimits): { timer: unknown } {
     const lock: { timer: unknown } = { timer: undefined };
     lock.timer = this.#clock.setTimeout(() => {
+      const released: number[] = [];
       for (const { firstOffset, lastOffset } of ranges) {
         for (let offset = firstOffset; offset <= lastOffset; offset++) {
           const record = this.#records.get(offset);
-          if (record?.state === 'acquired' && record.lock === lock && record.memberId === memberId)
-            this.#release(record);
+          if (record?.state !== 'acquired' || record.lock !== lock || record.memberId !== memberId) continue;
+          this.#release(record);
+          released.push(offset);
         }
       }
-      this.#advance();
+      this.#advance(released);
       this.#wake();
     }, limits.lockDurationMs);
     return lock;
@@ -173,6 +177,7 @@ export class SharePartition {
     }
     const renewed: AcquiredRange[] = [];
     const lock = types.includes(AcknowledgeType.RENEW) ? this.#newLock(memberId, renewed, this.#limits()) : undefined;
+    const settled: number[] = [];
     for (let offset = from; offset <= lastOffset; offset++) {
       const record = this.#records.get(offset)!;
       const type = types.length === 1 ? types[0]! : types[offset - firstOffset]!;
@@ -181,17 +186,21 @@ export class SharePartition {
         record.lock = lock;
         addTo(renewed, offset, record.deliveryCount);
       } else record.state = 'done';
+      if (type !== AcknowledgeType.RENEW) settled.push(offset);
     }
-    this.#advance();
+    this.#advance(settled);
     this.#wake();
   }
 
   /** Gives back everything that a member holds, as when its session is closed. */
   releaseAll(memberId: string): void {
-    for (const record of this.#records.values()) {
-      if (record.state === 'acquired' && record.memberId === memberId) this.#release(record);
+    const released: number[] = [];
+    for (const [offset, record] of this.#records) {
+      if (record.state !== 'acquired' || record.memberId !== memberId) continue;
+      this.#release(record);
+      released.push(offset);
     }
-    this.#advance();
+    this.#advance(released.sort((left, right) => left - right));
     this.#wake();
   }
 
@@ -200,7 +209,46 @@ export class SharePartition {
     this.#records.clear();
     this.startOffset = offset;
     this.#next = offset;
-    this.onStartMoved?.(offset);
+    this.onChanged?.(offset, []);
+  }
+
+  /**
+   * Takes back what was settled before a restart. Who held what is not known any more: all that is not settled can be
+   * acquired again, with the delivery counts of its last release.
+   */
+  restore(records: readonly StoredShareRange[]): void {
+    for (const [first, last, isDone, deliveryCount] of records) {
+      for (let offset = Math.max(first, this.startOffset); offset <= last; offset++) {
+        const state = isDone === 1 ? 'done' : 'available';
+        this.#records.set(offset, { state, deliveryCount, memberId: '', lock: undefined });
+        if (offset >= this.#next) this.#next = offset + 1;
+      }
+    }
+    for (let offset = this.startOffset; offset < this.#next; offset++) {
+      if (this.#records.has(offset)) continue;
+      this.#records.set(offset, { state: 'available', deliveryCount: 0, memberId: '', lock: undefined });
+    }
+  }
+
+  /** What would be true after a restart: acquired records are as they were before. */
+  toStored(): StoredShareRange[] {
+    return this.#ranges([...this.#records.keys()].sort((left, right) => left - right));
+  }
+
+  /** The states of these records (ascending), neighbours that are alike together; without those that are as new. */
+  #ranges(offsets: readonly number[]): StoredShareRange[] {
+    const ranges: [number, number, 0 | 1, number][] = [];
+    for (const offset of offsets) {
+      const record = this.#records.get(offset);
+      if (!record) continue;
+      const isDone = record.state === 'done' ? 1 : 0;
+      const deliveryCount = record.state === 'acquired' ? record.deliveryCount - 1 : record.deliveryCount;
+      if (isDone === 0 && deliveryCount === 0) continue;
+      const last = ranges.at(-1);
+      if (last && last[1] === offset - 1 && last[2] === isDone && last[3] === deliveryCount) last[1] = offset;
+      else ranges.push([offset, offset, isDone, deliveryCount]);
+    }
+    return ranges;
   }
 
   #dropBelow(offset: number): void {
@@ -208,13 +256,15 @@ export class SharePartition {
     for (const known of this.#records.keys()) if (known < offset) this.#records.delete(known);
     this.startOffset = offset;
     if (this.#next < offset) this.#next = offset;
-    this.onStartMoved?.(offset);
+    this.onChanged?.(offset, []);
   }
 
-  #advance(): void {
+  /** Moves the start over what is settled. @param touched offsets whose state has changed, ascending */
+  #advance(touched: readonly number[]): void {
     const before = this.startOffset;
     while (this.#records.get(this.startOffset)?.state === 'done') this.#records.delete(this.startOffset++);
-    if (this.startOffset !== before) this.onStartMoved?.(this.startOffset);
+    if (this.startOffset === before && touched.length === 0) return;
+    this.onChanged?.(this.startOffset, this.#ranges(touched));
   }
 
   #wake(): void {

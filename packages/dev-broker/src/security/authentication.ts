@@ -59,6 +59,8 @@ export class Authentication {
   ]);
   readonly #checkToken: CheckToken | undefined;
   readonly #isRequired: boolean;
+  /** Told of credentials that a client sets or (undefined) deletes. */
+  onChange: ((mechanism: ScramMechanism, user: string, credential: ScramCredential | undefined) => void) | undefined;
 
   /** @param maximumSessionMs after which clients must authenticate again (connections.max.reauth.ms); 0 for never */
   constructor(clock: Clock, maximumSessionMs: number, options: SaslOptions | undefined) {
@@ -74,6 +76,18 @@ export class Authentication {
         if (this.#mechanisms.includes(mechanism)) credentials.set(name, credentialFor(mechanism, password));
       }
     }
+  }
+
+  #set(mechanism: ScramMechanism, user: string, credential: ScramCredential | undefined): void {
+    this.onChange?.(mechanism, user, credential);
+    this.restore(mechanism, user, credential);
+  }
+
+  /** What a client has set goes over what the options say. */
+  restore(mechanism: ScramMechanism, user: string, credential: ScramCredential | undefined): void {
+    const credentials = this.#scram.get(mechanism)!;
+    if (credential) credentials.set(user, credential);
+    else credentials.delete(user);
   }
 
   /** Called for each new connection. */
@@ -166,14 +180,16 @@ export class Authentication {
         else if (iterations > MAXIMUM_ITERATIONS) note(name, ErrorCode.UNACCEPTABLE_CREDENTIAL, 'Too many iterations');
         else {
           const copies = [Buffer.from(saltedPassword), Buffer.from(salt)] as const;
-          this.#scram.get(known)!.set(name, credentialOf(known, ...copies, iterations));
+          this.#set(known, name, credentialOf(known, ...copies, iterations));
           note(name, 0);
         }
       }
       for (const { name, mechanism } of deletions) {
         const known = scramMechanisms[mechanism];
-        if (known && this.#scram.get(known)!.delete(name)) note(name, 0);
-        else note(name, ErrorCode.RESOURCE_NOT_FOUND, 'Attempt to delete a user credential that does not exist');
+        if (known && this.#scram.get(known)!.has(name)) {
+          this.#set(known, name, undefined);
+          note(name, 0);
+        } else note(name, ErrorCode.RESOURCE_NOT_FOUND, 'Attempt to delete a user credential that does not exist');
       }
       return { results: [...results.values()] };
     });

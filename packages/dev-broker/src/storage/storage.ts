@@ -1,15 +1,23 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { Partition, Topic } from '../cluster/topic.ts';
+import type { ConsumerGroup } from '../groups/consumer-group.ts';
 import type { GroupCoordinator } from '../groups/coordinator.ts';
 import type { CommittedOffset } from '../groups/offsets.ts';
 import { ShareGroup } from '../groups/share-group.ts';
+import type { StoredMembers, StoredShareRange } from '../groups/stored.ts';
+import type { Authentication } from '../security/authentication.ts';
+import type { ScramCredential, ScramMechanism } from '../security/scram.ts';
 import type { Decision, Transaction, TransactionCoordinator } from '../transactions/coordinator.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
 import { Journal } from './journal.ts';
+import { lock, unlock } from './lock.ts';
 import { LogFiles } from './log-files.ts';
+import { StoredShare } from './stored-share.ts';
+
+export { DataDirectoryInUseError } from './lock.ts';
 
 /** What the journal holds; `type` says which. */
 type Event =
@@ -22,9 +30,27 @@ type Event =
   | { type: 'pending-ended'; group: string; producerId: number; isCommit: boolean }
   | { type: 'group-deleted'; group: string }
   | { type: 'group-config'; group: string; values: [string, string][] }
-  | { type: 'share'; group: string; topic: string; partition: number; offset: number }
+  | { type: 'members'; group: string; members: StoredMembers }
+  | {
+      type: 'share';
+      group: string;
+      id: string;
+      partition: number;
+      offset: number;
+      records: readonly StoredShareRange[];
+    }
+  | { type: 'share-forgotten'; group: string; id: string; partition: number }
+  | { type: 'scram'; mechanism: ScramMechanism; user: string; credential: StoredCredential | null }
   | { type: 'producer-id'; next: number }
   | ({ type: 'transaction' } & StoredTransaction);
+
+/** Bytes stand as base64. */
+interface StoredCredential {
+  salt: string;
+  iterations: number;
+  storedKey: string;
+  serverKey: string;
+}
 
 interface PartitionEvent {
   replicas: number[];
@@ -53,12 +79,11 @@ export interface StorageServices {
   transactions: TransactionCoordinator;
   producerIds: ProducerIds;
   groupConfigs: Map<string, Map<string, string>>;
+  authentication: Authentication;
   shareGroupOf(groupId: string): ShareGroup;
-}
-
-/** Another process uses the folder. */
-export class DataDirectoryInUseError extends Error {
-  override readonly name = 'DataDirectoryInUseError';
+  consumerGroupOf(groupId: string): ConsumerGroup;
+  /** Told of what could not be written where nobody waits for an answer. */
+  onError(error: unknown): void;
 }
 
 /**
@@ -73,7 +98,9 @@ export class Storage {
   readonly #files = new Map<Partition, LogFiles>();
   readonly #journal: Journal<Event>;
   readonly #starts = new Map<string, number>();
-  readonly #shares = new Map<string, Extract<Event, { type: 'share' }>>();
+  readonly #shares = new Map<string, StoredShare>();
+  readonly #members = new Map<string, StoredMembers>();
+  readonly #credentials = new Map<string, Extract<Event, { type: 'scram' }>>();
   readonly #decisions = new Map<string, Decision>();
 
   constructor(folder: string, isFlushed: boolean, services: StorageServices) {
@@ -98,6 +125,8 @@ export class Storage {
         for (const event of topics.values()) this.#restoreTopic(event);
         for (const transaction of stored) this.#restoreTransaction(transaction);
         for (const share of this.#shares.values()) this.#restoreShare(share);
+        for (const [group, members] of this.#members) this.#restoreMembers(group, members);
+        for (const credential of this.#credentials.values()) this.#restoreCredential(credential);
       }
       return this.#events();
     };
@@ -140,14 +169,49 @@ export class Storage {
     transactions.restore({ ...rest, partitions: new Set(found), groups: new Set(groups), timer: undefined });
   }
 
-  #restoreShare({ group, topic, partition: index, offset }: Extract<Event, { type: 'share' }>): void {
-    const partition = this.#services.cluster.partition(topic, index);
-    if (partition) this.#services.shareGroupOf(group).sharePartition(partition, offset);
+  #restoreShare({ group, topicId, index, startOffset, records }: StoredShare): void {
+    const partition = this.#services.cluster.topicById(topicId)?.partitions[index];
+    if (partition) this.#services.shareGroupOf(group).sharePartition(partition, startOffset).restore(records);
   }
 
-  /** Members' acquisitions and delivery counts are not kept: after a restart what was open is delivered again. */
-  shareStartMoved(group: string, { topic, index }: Partition, offset: number): void {
-    this.#journal?.write({ type: 'share', group, topic: topic.name, partition: index, offset });
+  /** Who held which record is not kept: what was open is delivered again, with the count of its last release. */
+  #restoreMembers(group: string, members: StoredMembers): void {
+    if (members.kind === 'share') this.#services.shareGroupOf(group).restore(members);
+    else if (members.kind === 'consumer') this.#services.consumerGroupOf(group).restore(members);
+    else this.#services.groups.getOrCreate(group).classic.restore(members);
+  }
+
+  #restoreCredential({ mechanism, user, credential }: Extract<Event, { type: 'scram' }>): void {
+    const bytes = (text: string): Buffer => Buffer.from(text, 'base64');
+    const restored = credential && {
+      salt: bytes(credential.salt),
+      iterations: credential.iterations,
+      storedKey: bytes(credential.storedKey),
+      serverKey: bytes(credential.serverKey),
+    };
+    this.#services.authentication.restore(mechanism, user, restored ?? undefined);
+  }
+
+  sharePartitionChanged(
+    group: string,
+    { topic, index }: Partition,
+    offset: number,
+    records: readonly StoredShareRange[],
+  ): void {
+    this.#writeAside({ type: 'share', group, id: topic.id, partition: index, offset, records });
+  }
+
+  sharePartitionForgotten(group: string, { topic, index }: Partition): void {
+    this.#writeAside({ type: 'share-forgotten', group, id: topic.id, partition: index });
+  }
+
+  /** Writes what a timer may have brought about, too: there is nobody whom a failure could be answered to. */
+  #writeAside(event: Event): void {
+    try {
+      this.#journal?.write(event);
+    } catch (error) {
+      this.#services.onError(error);
+    }
   }
 
   #restoreOther(event: Event): void {
@@ -170,11 +234,25 @@ export class Storage {
       case 'pending-ended':
         groups.getOrCreate(event.group).offsets.endTransaction(event.producerId, event.isCommit);
         return;
-      case 'share':
-        this.#shares.set(`${event.group}\0${event.topic}\0${event.partition}`, event);
+      case 'share': {
+        const key = `${event.group}\0${event.id}\0${event.partition}`;
+        let share = this.#shares.get(key);
+        if (!share) this.#shares.set(key, (share = new StoredShare(event.group, event.id, event.partition)));
+        share.apply(event.offset, event.records);
+        return;
+      }
+      case 'share-forgotten':
+        this.#shares.delete(`${event.group}\0${event.id}\0${event.partition}`);
+        return;
+      case 'members':
+        this.#members.set(event.group, event.members);
+        return;
+      case 'scram':
+        this.#credentials.set(`${event.mechanism}\0${event.user}`, event);
         return;
       case 'group-deleted':
         groups.groups.delete(event.group);
+        this.#members.delete(event.group);
         for (const [key, { group }] of this.#shares) if (group === event.group) this.#shares.delete(key);
         return;
       case 'group-config':
@@ -214,11 +292,27 @@ export class Storage {
         write({ type: 'pending', group, producerId, topic, partition, position }),
       pendingEnded: (group, producerId, isCommit) => write({ type: 'pending-ended', group, producerId, isCommit }),
       groupDeleted: (group) => write({ type: 'group-deleted', group }),
+      membersChanged: (group, members) => this.#writeAside({ type: 'members', group, members }),
     };
+    this.#services.authentication.onChange = (mechanism, user, credential) =>
+      write(this.#credentialChanged(mechanism, user, credential));
     transactions.store = {
       transactionChanged: (transaction, decision) => write(transactionEvent(transaction, decision)),
     };
     producerIds.onChange = (next) => write({ type: 'producer-id', next });
+  }
+
+  #credentialChanged(mechanism: ScramMechanism, user: string, credential: ScramCredential | undefined): Event {
+    const text = (bytes: Buffer): string => bytes.toString('base64');
+    const stored = credential && {
+      salt: text(credential.salt),
+      iterations: credential.iterations,
+      storedKey: text(credential.storedKey),
+      serverKey: text(credential.serverKey),
+    };
+    const event = { type: 'scram', mechanism, user, credential: stored ?? null } as const;
+    this.#credentials.set(`${mechanism}\0${user}`, event);
+    return event;
   }
 
   groupConfigChanged(group: string): void {
@@ -249,12 +343,16 @@ export class Storage {
         if (log.startOffset > 0) yield { type: 'start', id: topic.id, partition: index, offset: log.startOffset };
       }
     }
-    for (const { id: group, managed } of groups.groups.values()) {
+    for (const { id: group, classic, managed } of groups.groups.values()) {
+      const members = (managed ?? classic).toStored();
+      if (members.kind !== 'classic' || members.generation > 0) yield { type: 'members', group, members };
       if (!(managed instanceof ShareGroup)) continue;
-      for (const [{ topic, index }, { startOffset }] of managed.partitions) {
-        yield { type: 'share', group, topic: topic.name, partition: index, offset: startOffset };
+      for (const [{ topic, index }, share] of managed.partitions) {
+        const place = { group, id: topic.id, partition: index };
+        yield { type: 'share', ...place, offset: share.startOffset, records: share.toStored() };
       }
     }
+    yield* this.#credentials.values();
     for (const { id: group, offsets } of groups.groups.values()) {
       for (const [topic, partitions] of offsets.positions) {
         for (const [partition, position] of partitions) yield { type: 'offset', group, topic, partition, position };
@@ -276,9 +374,7 @@ export class Storage {
   close(): void {
     for (const files of this.#files.values()) files.close();
     this.#journal.close();
-    const path = resolve(this.#folder, 'lock');
-    inUse.delete(path);
-    rmSync(path, { force: true });
+    unlock(this.#folder);
   }
 }
 
@@ -294,34 +390,4 @@ function transactionEvent(transaction: Transaction, decision: Decision | null): 
   const { timer: _timer, partitions, groups, ...rest } = transaction;
   const names = [...partitions].map(({ topic, index }): [string, number] => [topic.name, index]);
   return { type: 'transaction', ...rest, partitions: names, groups: [...groups], decision };
-}
-
-/** Lock files of this process: a stale one of an earlier process with the same id must not stand in the way. */
-const inUse = new Set<string>();
-
-/** @throws DataDirectoryInUseError while the process that wrote the lock lives */
-function lock(folder: string): void {
-  const path = resolve(folder, 'lock');
-  try {
-    writeFileSync(path, String(process.pid), { flag: 'wx' });
-    inUse.add(path);
-    return;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  const owner = Number(readFileSync(path, 'utf8'));
-  if (owner === process.pid ? inUse.has(path) : isAlive(owner)) {
-    throw new DataDirectoryInUseError(`${folder} is in use by process ${owner}; stop it, or name another folder`);
-  }
-  writeFileSync(path, String(process.pid));
-  inUse.add(path);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
