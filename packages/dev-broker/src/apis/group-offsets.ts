@@ -3,7 +3,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import type { PartitionFaults } from '../faults/partition-faults.ts';
 import type { Group, GroupCoordinator } from '../groups/coordinator.ts';
 import { GroupOffsets } from '../groups/offsets.ts';
-import { ErrorCode, RequestError } from '../protocol/errors.ts';
+import { ErrorCode, type ErrorName, RequestError } from '../protocol/errors.ts';
 import { type OffsetCommitRequest, offsetCommit } from '../protocol/messages/offset-commit.ts';
 import { offsetDelete } from '../protocol/messages/offset-delete.ts';
 import { offsetFetch } from '../protocol/messages/offset-fetch.ts';
@@ -28,6 +28,10 @@ interface WantedTopic {
 export interface ChecksMembers {
   /** @throws RequestError UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH */
   checkMember(memberId: string, epoch: number, instanceId: string | null): void;
+  /** The same, but an older epoch is left to `commitProblem`. @throws RequestError UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH */
+  checkCommitter(memberId: string, epoch: number, instanceId: string | null): void;
+  /** Why the member may not commit for this partition under this epoch, or undefined. */
+  commitProblem(memberId: string, epoch: number, topicId: string, index: number): ErrorName | undefined;
 }
 
 const checksMembers = (managed: unknown): managed is ChecksMembers =>
@@ -58,8 +62,10 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
             let { errorCode } = checked;
             if (errorCode !== 0 || !group) return { partitionIndex, errorCode };
             const purpose = attempt(() => faults.checkPartition(context, topic?.name ?? name, partitionIndex));
+            const problem = topic && commitProblem(group, request, topic.id, partitionIndex);
             if (purpose.errorCode !== 0) errorCode = purpose.errorCode;
             else if (!topic) errorCode = unknown;
+            else if (problem) errorCode = ErrorCode[problem];
             else if (!authorizer.allows(context, 'READ', 'TOPIC', topic.name))
               errorCode = ErrorCode.TOPIC_AUTHORIZATION_FAILED;
             else if (!topic.partitions[partitionIndex]) errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
@@ -207,7 +213,7 @@ export function checkCommit(
   if (known.managed) {
     if (checksMembers(known.managed)) {
       if (!(generation < 0 && known.managed.isEmpty)) {
-        known.managed.checkMember(memberId, generation, groupInstanceId);
+        known.managed.checkCommitter(memberId, generation, groupInstanceId);
       }
       return known;
     }
@@ -223,4 +229,15 @@ export function checkCommit(
   if (classic.state === 'CompletingRebalance') throw new RequestError('REBALANCE_IN_PROGRESS');
   classic.touch(classic.members.get(memberId)!);
   return known;
+}
+
+/** Why who passed `checkCommit` may not commit for this partition, or undefined. */
+export function commitProblem(
+  { managed }: Group,
+  request: Pick<OffsetCommitRequest, 'memberId' | 'generationIdOrMemberEpoch'>,
+  topicId: string,
+  index: number,
+): ErrorName | undefined {
+  if (!checksMembers(managed)) return undefined;
+  return managed.commitProblem(request.memberId, request.generationIdOrMemberEpoch, topicId, index);
 }

@@ -14,7 +14,7 @@ import { initProducerId } from '../protocol/messages/init-producer-id.ts';
 import { listTransactions } from '../protocol/messages/list-transactions.ts';
 import { txnOffsetCommit } from '../protocol/messages/txn-offset-commit.ts';
 import type { TransactionCoordinator } from '../transactions/coordinator.ts';
-import { checkCommit } from './group-offsets.ts';
+import { checkCommit, commitProblem } from './group-offsets.ts';
 import type { Registry, RequestContext } from './registry.ts';
 import { attempt } from './topics.ts';
 
@@ -136,15 +136,23 @@ export function registerTransactions(registry: Registry, services: TransactionSe
           const purpose = attempt(() => faults.checkPartition(context, name, partitionIndex));
           if (failed !== 0 || purpose.errorCode !== 0)
             return { partitionIndex, errorCode: failed || purpose.errorCode };
-          if (!cluster.partition(name, partitionIndex)) {
-            return { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
-          }
+          const partition = cluster.partition(name, partitionIndex);
+          if (!partition) return { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
+          const { memberId, generationId: generationIdOrMemberEpoch } = request;
+          const group = groups.getOrCreate(groupId);
+          const problem = commitProblem(
+            group,
+            { memberId, generationIdOrMemberEpoch },
+            partition.topic.id,
+            partitionIndex,
+          );
+          if (problem) return { partitionIndex, errorCode: ErrorCode[problem] };
           const metadata = committedMetadata ?? '';
           if (Buffer.byteLength(metadata) > groups.options.maximumMetadataBytes) {
             return { partitionIndex, errorCode: ErrorCode.OFFSET_METADATA_TOO_LARGE };
           }
           const position = { offset: committedOffset, leaderEpoch: committedLeaderEpoch, metadata, committedAt };
-          groups.getOrCreate(groupId).offsets.setPending(producerId, name, partitionIndex, position);
+          group.offsets.setPending(producerId, name, partitionIndex, position);
           return { partitionIndex, errorCode: 0 };
         }),
       })),

@@ -88,11 +88,11 @@ export const uniform: Assignor = (members, topics) => {
       give(least, topic, index);
     }
   }
-  // Move one partition after another from who has most to who has least of those that may have it.
+  // Move one partition after another, the last first, from who has most to who has least of those that may have it.
   for (let isMoving = true; isMoving; ) {
     isMoving = false;
     for (const rich of members) {
-      for (const [topic, index] of each(target.get(rich.id)!)) {
+      for (const [topic, index] of [...each(target.get(rich.id)!)].reverse()) {
         const poor = members.find(
           ({ id, topics: wanted }) => wanted.has(topic) && loads.get(id)! + 1 < loads.get(rich.id)!,
         );

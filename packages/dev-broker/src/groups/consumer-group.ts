@@ -1,7 +1,7 @@
 import type { ChecksMembers } from '../apis/group-offsets.ts';
 import type { Clock } from '../clock.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import { RequestError } from '../protocol/errors.ts';
+import { type ErrorName, RequestError } from '../protocol/errors.ts';
 import type {
   ConsumerGroupHeartbeatRequest,
   ConsumerGroupHeartbeatResponse,
@@ -107,7 +107,10 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     const before = member.assigned;
     const owned = request.topicPartitions && fromWire(request.topicPartitions);
     this.advance(member, owned, isChanged || isJoining);
-    const isFull = isJoining || request.topicPartitions !== null || request.subscribedTopicNames !== null;
+    const { rebalanceTimeoutMs, subscribedTopicNames, subscribedTopicRegex } = request;
+    const isFull =
+      isJoining ||
+      (rebalanceTimeoutMs !== -1 && owned !== null && (subscribedTopicNames !== null || subscribedTopicRegex !== null));
     const hasNews = isFull || !isSame(before, member.assigned);
     return {
       errorCode: 0,
@@ -179,6 +182,7 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     this.epoch = epoch;
     for (const member of members) {
       this.#place(member);
+      for (const [topic, index] of each(member.assigned)) member.assignedSince.set(`${topic}/${index}`, epoch);
       this.#target.set(member.id, member.assigned);
       this.touch(member);
     }
@@ -304,7 +308,10 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     let isMissing = false;
     for (const [topic, index] of each(minus(target, next))) {
       if (this.#isHeldByOther(member, topic, index)) isMissing = true;
-      else put(next, topic, index);
+      else {
+        put(next, topic, index);
+        member.assignedSince.set(`${topic}/${index}`, this.epoch);
+      }
     }
     if (member.epoch !== this.epoch || !isSame(next, member.assigned)) this.#isDirty = true;
     member.assigned = next;
@@ -406,9 +413,25 @@ export class ConsumerGroup implements ManagedGroup, ChecksMembers {
     if (epoch !== member.epoch) throw new RequestError(member.classic ? 'ILLEGAL_GENERATION' : 'STALE_MEMBER_EPOCH');
   }
 
+  checkCommitter(memberId: string, epoch: number, instanceId: string | null): void {
+    const member = this.members.get(memberId);
+    // An older epoch may do for some partitions.
+    this.checkMember(memberId, member ? Math.max(epoch, member.epoch) : epoch, instanceId);
+  }
+
+  /** Since KIP-1251 an older epoch will do for a partition that the member has had since then. */
+  commitProblem(memberId: string, epoch: number, topicId: string, index: number): ErrorName | undefined {
+    const member = this.members.get(memberId);
+    if (!member || epoch === member.epoch) return undefined;
+    const isHeld = has(member.assigned, topicId, index) || has(member.revoking, topicId, index);
+    const since = member.assignedSince.get(`${topicId}/${index}`) ?? member.epoch;
+    if (isHeld && epoch >= since) return undefined;
+    return member.classic ? 'ILLEGAL_GENERATION' : 'STALE_MEMBER_EPOCH';
+  }
+
   toStored(): StoredConsumerGroup {
     const members = [...this.members.values()].map((member) => {
-      const { sessionTimer: _session, rebalanceTimer: _rebalance, classic, ...rest } = member;
+      const { sessionTimer: _session, rebalanceTimer: _rebalance, assignedSince: _since, classic, ...rest } = member;
       return {
         ...rest,
         assigned: toWire(member.assigned),

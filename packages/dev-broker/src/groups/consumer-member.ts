@@ -18,6 +18,8 @@ export class ConsumerMember {
   assigned: Partitions = new Map();
   /** What it was told to give up and has not yet. */
   revoking: Partitions = new Map();
+  /** Epochs under which it got its partitions, by `topic id/index`; the present one where nothing else is said. */
+  readonly assignedSince = new Map<string, number>();
   /** Everything that was meant for it is with it. */
   isStable = false;
   /** Set while it speaks the classic protocol, with what it said there. */

@@ -41,6 +41,10 @@ export class Dispatcher {
     const registered = this.#registry.byKey.get(apiKey);
     if (!registered) throw new ProtocolError(`unknown API key ${apiKey}`);
     const { api } = registered;
+    if (requests.hasSubscribers) {
+      const message = { api: api.name, apiKey, version, clientId, connection: connection.id, node: connection.node.id };
+      requests.publish(message satisfies RequestMessage);
+    }
     if (!api.supports(version)) {
       if (apiKey === API_VERSIONS) return this.#versionsAnswer(api, correlationId);
       throw new ProtocolError(`${api.name} version ${version} is not supported`);
@@ -48,10 +52,6 @@ export class Dispatcher {
     if (api.isFlexible(version)) skipTags(reader);
     const request = api.readRequest(reader, version);
     const context: RequestContext = { apiKey, version, clientId, connection, node: connection.node };
-    if (requests.hasSubscribers) {
-      const message = { api: api.name, apiKey, version, clientId, connection: connection.id, node: connection.node.id };
-      requests.publish(message satisfies RequestMessage);
-    }
     this.#authentication.check(registered, context);
     const handle = (): unknown => registered.handler(request, context);
     const response = this.#intercept(registered, request, context, handle);

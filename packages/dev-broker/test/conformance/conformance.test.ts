@@ -1,13 +1,16 @@
+import assert from 'node:assert/strict';
 import { subscribe } from 'node:diagnostics_channel';
 import { after, before, describe, test } from 'node:test';
 import { type Kafka, needs, startKafka } from '@headrace/testing';
 import { type Broker, type RequestMessage, startBroker } from '../../src/index.ts';
 import type { Case, Target } from './case.ts';
 import { clientCases } from './client-cases.ts';
+import { clientVersions } from './client-versions.ts';
 import { consumerGroupCases } from './consumer-group-cases.ts';
 import { foreignCases } from './foreign-cases.ts';
 import { groupCases } from './group-cases.ts';
 import { logCases } from './log-cases.ts';
+import { mixedGroupCases } from './mixed-group-cases.ts';
 import { shareGroupCases } from './share-group-cases.ts';
 import { topicCases } from './topic-cases.ts';
 import { transactionCases } from './transaction-cases.ts';
@@ -20,6 +23,7 @@ const cases: Case[] = [
   ...groupCases,
   ...transactionCases,
   ...consumerGroupCases,
+  ...mixedGroupCases,
   ...shareGroupCases,
   ...clientCases,
   ...foreignCases,
@@ -68,4 +72,11 @@ describe('the same promises hold on', { concurrency: 2 }, () => {
       }
     });
   }
+});
+
+test('the suite has reached every key and version that clients use', () => {
+  const missed = Object.entries(clientVersions).flatMap(([api, versions]) =>
+    versions.filter((version) => !reached.get(api)?.has(version)).map((version) => `${api} ${version}`),
+  );
+  assert.deepEqual(missed, []);
 });

@@ -1,78 +1,10 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { consumerGroupDescribe } from '../../src/protocol/messages/consumer-group-describe.ts';
-import {
-  type ConsumerGroupHeartbeatRequest,
-  consumerGroupHeartbeat,
-} from '../../src/protocol/messages/consumer-group-heartbeat.ts';
 import { listGroups } from '../../src/protocol/messages/list-groups.ts';
-import { metadata } from '../../src/protocol/messages/metadata.ts';
 import { offsetCommit } from '../../src/protocol/messages/offset-commit.ts';
-import type { Partially, RawClient } from '../raw-client.ts';
 import type { Case } from './case.ts';
-import { connectTo, coordinatorReady, newTopic, settled } from './helpers.ts';
-
-/** A member that follows the protocol step by step, as the test says. */
-class Member {
-  readonly id = randomUUID();
-  epoch = 0;
-  owned: number[] = [];
-  readonly client: RawClient;
-  readonly groupId: string;
-  readonly topic: string;
-  readonly topicId: string;
-
-  constructor(client: RawClient, groupId: string, topic: string, topicId: string) {
-    this.client = client;
-    this.groupId = groupId;
-    this.topic = topic;
-    this.topicId = topicId;
-  }
-
-  async send(extra: Partially<ConsumerGroupHeartbeatRequest> = {}) {
-    const isJoining = this.epoch === 0;
-    const answer = await settled(() =>
-      this.client.send(consumerGroupHeartbeat, 1, {
-        groupId: this.groupId,
-        memberId: this.id,
-        memberEpoch: this.epoch,
-        instanceId: null,
-        rackId: null,
-        rebalanceTimeoutMs: isJoining ? 10_000 : -1,
-        subscribedTopicNames: isJoining ? [this.topic] : null,
-        subscribedTopicRegex: null,
-        serverAssignor: null,
-        topicPartitions: isJoining ? [] : null,
-        ...extra,
-      }),
-    );
-    if (answer.errorCode === 0 && answer.memberEpoch > 0) this.epoch = answer.memberEpoch;
-    return answer;
-  }
-
-  /** Beats, takes what it is given, and reports what it owns. */
-  async follow(): Promise<number[]> {
-    const topicPartitions = this.epoch === 0 ? [] : [{ topicId: this.topicId, partitions: this.owned }];
-    const { assignment, errorCode } = await this.send({ topicPartitions });
-    assert.equal(errorCode, 0);
-    if (assignment) this.owned = assignment.topicPartitions.flatMap(({ partitions }) => partitions).sort();
-    return this.owned;
-  }
-}
-
-const start = async (client: RawClient, topic: string, groupId: string) => {
-  await coordinatorReady(client, groupId);
-  const topicId = (await client.send(metadata, 12, { topics: [{ name: topic }] })).topics[0]!.topicId!;
-  return () => new Member(client, groupId, topic, topicId);
-};
-
-const until = async (done: () => Promise<boolean>): Promise<void> => {
-  const deadline = Date.now() + 15_000;
-  while (!(await done())) {
-    assert.ok(Date.now() < deadline, 'it does not come to that');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
+import { connectTo, newTopic } from './helpers.ts';
+import { start, until } from './members.ts';
 
 export const consumerGroupCases: Case[] = [
   {

@@ -311,11 +311,13 @@ export const logCases: Case[] = [
     name: 'unknown versions and keys: ApiVersions answers, everything else hangs up',
     run: async (target) => {
       using client = await connectTo(target);
-      const frame = await client.exchange(Buffer.from('00000011001200630000000700037261770001' + '0100', 'hex'));
-      assert.equal(frame.readInt32BE(0), 7);
-      assert.equal(frame.readInt16BE(4), 35);
-      assert.equal(frame.readInt32BE(6), 1);
-      assert.equal(frame.readInt16BE(10), 18);
+      for (const version of ['0005', '0063']) {
+        const frame = await client.exchange(Buffer.from(`000000110012${version}00000007000372617700010100`, 'hex'));
+        assert.equal(frame.readInt32BE(0), 7);
+        assert.equal(frame.readInt16BE(4), 35);
+        assert.equal(frame.readInt32BE(6), 1);
+        assert.equal(frame.readInt16BE(10), 18);
+      }
       const answer = await client.send(apiVersions, 4, { clientSoftwareName: 'suite', clientSoftwareVersion: '1' });
       assert.equal(answer.errorCode, 0);
       const levels = Object.fromEntries(
