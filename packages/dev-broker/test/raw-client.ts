@@ -109,9 +109,11 @@ export function encodeRequest<Request>(
 }
 
 /** Values of the records in fetched bytes, with their offsets; a cut last batch is left out. */
-export function readValues(records: Records | undefined): { offset: number; value: string; timestamp: number }[] {
+export function readValues(
+  records: Records | undefined,
+): { offset: number; key: string; value: string; timestamp: number }[] {
   const bytes = (records ?? Buffer.alloc(0)) as Buffer;
-  const found: { offset: number; value: string; timestamp: number }[] = [];
+  const found: ReturnType<typeof readValues> = [];
   const cursor = new RecordCursor();
   for (let start = 0, size = 0; (size = completeBatchSize(bytes, start, bytes.length)) > 0; start += size) {
     const batch = new BatchView(bytes, start);
@@ -120,7 +122,8 @@ export function readValues(records: Records | undefined): { offset: number; valu
     const chunk = openBatch(batch);
     for (cursor.reset(chunk); cursor.next(); ) {
       const value = chunk.bytes.toString('utf8', cursor.valueStart, cursor.valueEnd);
-      found.push({ offset: cursor.offset, value, timestamp: cursor.timestamp });
+      const key = cursor.keyStart < 0 ? '' : chunk.bytes.toString('utf8', cursor.keyStart, cursor.keyEnd);
+      found.push({ offset: cursor.offset, key, value, timestamp: cursor.timestamp });
     }
   }
   return found;

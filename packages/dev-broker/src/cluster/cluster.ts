@@ -16,7 +16,6 @@ export interface Node {
 
 /** Told of every change that must outlive the process, after it was made. */
 export interface ClusterStore {
-  topicCreated(topic: Topic): void;
   topicChanged(topic: Topic): void;
   topicDeleted(topic: Topic): void;
   partitionAdded(partition: Partition): void;
@@ -127,8 +126,8 @@ export class Cluster {
     this.topics.set(name, topic);
     this.#byId.set(topic.id, topic);
     this.#collisions.set(name.replaceAll('.', '_'), name);
-    this.store?.topicCreated(topic);
     for (let index = 0; index < partitions; index++) this.#addPartition(topic, assignments?.[index]);
+    this.store?.topicChanged(topic);
     for (const listener of this.changeListeners) listener();
     return topic;
   }

@@ -70,7 +70,7 @@ export class ShareGroup implements ManagedGroup {
   topicsChanged(): void {
     this.#areTopicsStale = true;
     for (const partition of this.partitions.keys()) {
-      if (this.#options.cluster.topicById(partition.topic.id) === undefined) this.partitions.delete(partition);
+      if (this.#options.cluster.topicById(partition.topic.id) === undefined) this.forget(partition);
     }
   }
 
@@ -92,6 +92,7 @@ export class ShareGroup implements ManagedGroup {
     const known = this.partitions.get(partition);
     if (!known) return;
     known.onChanged = undefined;
+    known.close();
     this.partitions.delete(partition);
     this.#options.partitionForgotten(this.id, partition);
   }
@@ -216,6 +217,7 @@ export class ShareGroup implements ManagedGroup {
 
   close(): void {
     for (const { timer } of this.members.values()) this.#options.clock.clearTimeout(timer);
+    for (const partition of this.partitions.values()) partition.close();
     this.members.clear();
   }
 }

@@ -43,6 +43,8 @@ export class SharePartition {
   readonly #clock: Clock;
   readonly #limits: () => ShareLimits;
   readonly #records = new Map<number, InFlight>();
+  /** Acquisition locks that have not run out. */
+  readonly #locks = new Set<{ timer: unknown }>();
   /** First offset that nobody was given yet. */
   #next: number;
   startOffset: number;
@@ -116,6 +118,7 @@ export class SharePartition {
     this.#advance([]);
     if (taken === 0) {
       this.#clock.clearTimeout(lock.timer);
+      this.#locks.delete(lock);
       return undefined;
     }
     return { ranges, from, to };
@@ -130,7 +133,9 @@ export class SharePartition {
   /** Lets go of what is still held under it when its time is over. */
   #newLock(memberId: string, ranges: readonly AcquiredRange[], limits: ShareLimits): { timer: unknown } {
     const lock: { timer: unknown } = { timer: undefined };
+    this.#locks.add(lock);
     lock.timer = this.#clock.setTimeout(() => {
+      this.#locks.delete(lock);
       const released: number[] = [];
       for (const { firstOffset, lastOffset } of ranges) {
         for (let offset = firstOffset; offset <= lastOffset; offset++) {
@@ -190,6 +195,12 @@ export class SharePartition {
     }
     this.#advance(settled);
     this.#wake();
+  }
+
+  /** Ends all timers, when the broker stops or the group goes. */
+  close(): void {
+    for (const { timer } of this.#locks) this.#clock.clearTimeout(timer);
+    this.#locks.clear();
   }
 
   /** Gives back everything that a member holds, as when its session is closed. */

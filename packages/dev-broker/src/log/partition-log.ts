@@ -79,11 +79,13 @@ export class PartitionLog {
     return baseOffset;
   }
 
-  /** Takes back a batch that was stored before, under the offset it has. */
+  /**
+   * Takes back a batch that was stored before, under the offset it has. The log's start is not taken from the first
+   * batch: compaction leaves holes there, too, and who reads from within such a hole is not out of range.
+   */
   restore(batch: Buffer, now: number): void {
     const view = this.#view.at(batch, 0);
     const { baseOffset, lastOffset } = view;
-    if (this.segments.length === 0) this.startOffset = baseOffset;
     this.#place(batch, baseOffset, lastOffset, view.maxTimestamp, now);
     this.#noteEpoch(view.leaderEpoch, baseOffset);
     this.#noteProducer(view, now);

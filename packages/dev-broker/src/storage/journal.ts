@@ -8,6 +8,7 @@ import {
   renameSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { crc32c } from '@headrace/kafka-records';
 
 const SMALLEST_COMPACTION_BYTES = 16 << 20;
@@ -66,6 +67,7 @@ export class Journal<Event> {
     writeWhole(descriptor, bytes);
     fsyncSync(descriptor);
     renameSync(next, this.#path);
+    if (this.#isFlushed) syncFolder(dirname(this.#path));
     closeSync(this.#descriptor);
     this.#descriptor = descriptor;
     this.#size = bytes.length;
@@ -74,6 +76,17 @@ export class Journal<Event> {
 
   close(): void {
     closeSync(this.#descriptor);
+  }
+}
+
+/** Makes what was created or renamed in a folder outlive the end of the machine; Windows has no such call. */
+export function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return;
+  const descriptor = openSync(folder, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -9,10 +9,10 @@ import {
   rmSync,
   truncateSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BatchView, RecordsError } from '@headrace/kafka-records';
 import type { LogStore, PartitionLog } from '../log/partition-log.ts';
-import { writeWhole } from './journal.ts';
+import { syncFolder, writeWhole } from './journal.ts';
 
 /** A new file is begun when one has reached this. */
 const FILE_BYTES = 16 << 20;
@@ -23,28 +23,44 @@ interface LogFile {
   size: number;
 }
 
+/** What the journal is told of a partition's files. */
+export interface LogFileEvents {
+  startMoved(offset: number): void;
+  /** From now on the files of this generation count, and no others. */
+  rewritten(generation: number): void;
+}
+
 /**
  * One partition's batches in files, as they lie in memory, written before they are acknowledged. Named by the first
- * offset, so that old ones go as the log's start moves.
+ * offset, so that old ones go as the log's start moves. A log that is rewritten (compaction, truncation) gets files of a
+ * new generation beside the old ones, which count until the journal names the new.
  */
 export class LogFiles implements LogStore {
   readonly #folder: string;
   readonly #isFlushed: boolean;
-  readonly #onStartMoved: (offset: number) => void;
+  readonly #events: LogFileEvents;
   #files: LogFile[] = [];
+  #generation: number;
   #descriptor = -1;
 
-  constructor(folder: string, isFlushed: boolean, onStartMoved: (offset: number) => void) {
+  constructor(folder: string, isFlushed: boolean, generation: number, events: LogFileEvents) {
     this.#folder = folder;
     this.#isFlushed = isFlushed;
-    this.#onStartMoved = onStartMoved;
-    mkdirSync(folder, { recursive: true });
+    this.#generation = generation;
+    this.#events = events;
+    if (mkdirSync(folder, { recursive: true }) !== undefined && isFlushed) syncFolder(dirname(folder));
   }
 
   /** Reads everything back. What follows the first batch that is not whole and sound is cut off. */
   restore(log: PartitionLog, now: number): void {
     const names = readdirSync(this.#folder).filter((name) => name.endsWith('.log'));
-    const offsets = names.map((name) => Number.parseInt(name, 10)).sort((left, right) => left - right);
+    const isOurs = (name: string): boolean => name === this.#nameOf(Number.parseInt(name, 10));
+    // Left by a rewriting that did not come to its end, or to the end of cleaning up.
+    for (const name of names) if (!isOurs(name)) rmSync(join(this.#folder, name));
+    const offsets = names
+      .filter(isOurs)
+      .map((name) => Number.parseInt(name, 10))
+      .sort((left, right) => left - right);
     let isTorn = false;
     for (const baseOffset of offsets) {
       const path = this.#path(baseOffset);
@@ -61,14 +77,19 @@ export class LogFiles implements LogStore {
     log.endOffset = Math.max(log.endOffset, this.#files.at(-1)?.baseOffset ?? 0);
   }
 
+  #nameOf(baseOffset: number): string {
+    const generation = this.#generation > 0 ? `.${this.#generation}` : '';
+    return `${String(baseOffset).padStart(20, '0')}${generation}.log`;
+  }
+
   #path(baseOffset: number): string {
-    return join(this.#folder, `${String(baseOffset).padStart(20, '0')}.log`);
+    return join(this.#folder, this.#nameOf(baseOffset));
   }
 
   append(batch: Buffer): void {
     let file = this.#files.at(-1);
     if (!file || file.size >= FILE_BYTES) file = this.#begin(new BatchView(batch).baseOffset);
-    if (this.#descriptor < 0) this.#descriptor = openSync(file.path, 'a');
+    if (this.#descriptor < 0) this.#openLast(file);
     try {
       writeWhole(this.#descriptor, batch);
       if (this.#isFlushed) fdatasyncSync(this.#descriptor);
@@ -80,6 +101,11 @@ export class LogFiles implements LogStore {
     file.size += batch.length;
   }
 
+  #openLast(file: LogFile): void {
+    this.#descriptor = openSync(file.path, 'a');
+    if (this.#isFlushed && file.size === 0) syncFolder(this.#folder);
+  }
+
   #begin(baseOffset: number): LogFile {
     this.close();
     const file = { path: this.#path(baseOffset), baseOffset, size: 0 };
@@ -89,17 +115,18 @@ export class LogFiles implements LogStore {
 
   rewrite(log: PartitionLog): void {
     this.close();
-    for (const { path } of this.#files.splice(0)) rmSync(path, { force: true });
+    const before = this.#files;
+    this.#files = [];
+    this.#generation++;
     for (const batch of log.batches(0)) this.append(batch.bytes.subarray(batch.start, batch.end));
     // The end may lie beyond the last batch, and must not be given out twice.
-    if (log.endOffset > (log.segments.at(-1)?.lastOffset ?? -1) + 1) {
-      const file = this.#begin(log.endOffset);
-      this.#descriptor = openSync(file.path, 'a');
-    }
+    if (log.endOffset > (log.segments.at(-1)?.lastOffset ?? -1) + 1) this.#openLast(this.#begin(log.endOffset));
+    this.#events.rewritten(this.#generation);
+    for (const { path } of before) rmSync(path, { force: true });
   }
 
   startMoved(logStartOffset: number): void {
-    this.#onStartMoved(logStartOffset);
+    this.#events.startMoved(logStartOffset);
     while (this.#files.length > 1 && this.#files[1]!.baseOffset <= logStartOffset) {
       rmSync(this.#files.shift()!.path, { force: true });
     }

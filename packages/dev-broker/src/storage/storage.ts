@@ -12,7 +12,7 @@ import type { Authentication } from '../security/authentication.ts';
 import type { ScramCredential, ScramMechanism } from '../security/scram.ts';
 import type { Decision, Transaction, TransactionCoordinator } from '../transactions/coordinator.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
-import { Journal } from './journal.ts';
+import { Journal, syncFolder } from './journal.ts';
 import { lock, unlock } from './lock.ts';
 import { LogFiles } from './log-files.ts';
 import { StoredShare } from './stored-share.ts';
@@ -25,6 +25,7 @@ type Event =
   | { type: 'topic'; name: string; id: string; configs: [string, string][]; partitions: PartitionEvent[] }
   | { type: 'topic-deleted'; id: string }
   | { type: 'start'; id: string; partition: number; offset: number }
+  | { type: 'generation'; id: string; partition: number; generation: number }
   | { type: 'offset'; group: string; topic: string; partition: number; position: CommittedOffset | null }
   | { type: 'pending'; group: string; producerId: number; topic: string; partition: number; position: CommittedOffset }
   | { type: 'pending-ended'; group: string; producerId: number; isCommit: boolean }
@@ -98,6 +99,8 @@ export class Storage {
   readonly #files = new Map<Partition, LogFiles>();
   readonly #journal: Journal<Event>;
   readonly #starts = new Map<string, number>();
+  /** Of the log files of partitions that were rewritten. */
+  readonly #generations = new Map<string, number>();
   readonly #shares = new Map<string, StoredShare>();
   readonly #members = new Map<string, StoredMembers>();
   readonly #credentials = new Map<string, Extract<Event, { type: 'scram' }>>();
@@ -107,7 +110,7 @@ export class Storage {
     this.#folder = folder;
     this.#isFlushed = isFlushed;
     this.#services = services;
-    mkdirSync(join(folder, 'logs'), { recursive: true });
+    if (mkdirSync(join(folder, 'logs'), { recursive: true }) !== undefined && isFlushed) syncFolder(folder);
     lock(folder);
     const topics = new Map<string, Extract<Event, { type: 'topic' }>>();
     const stored: StoredTransaction[] = [];
@@ -135,7 +138,8 @@ export class Storage {
     for (const [id, decision] of this.#decisions) services.transactions.finish(id, decision);
     // A restart is an election: leader epochs rise, as clients of Apache Kafka see it.
     for (const topic of services.cluster.topics.values()) {
-      for (const partition of topic.partitions) services.cluster.elect(partition, partition.leader);
+      for (const partition of topic.partitions) partition.leaderEpoch++;
+      services.cluster.store?.topicChanged(topic);
     }
   }
 
@@ -220,6 +224,9 @@ export class Storage {
       case 'start':
         this.#starts.set(`${event.id}/${event.partition}`, event.offset);
         return;
+      case 'generation':
+        this.#generations.set(`${event.id}/${event.partition}`, event.generation);
+        return;
       case 'offset': {
         const { offsets } = groups.getOrCreate(event.group);
         if (event.position) offsets.set(event.topic, event.partition, event.position);
@@ -271,7 +278,6 @@ export class Storage {
     const { cluster, groups, transactions, producerIds } = this.#services;
     const write = (event: Event): void => this.#journal.write(event);
     cluster.store = {
-      topicCreated: () => undefined,
       topicChanged: (topic) => write(topicEvent(topic)),
       topicDeleted: (topic) => {
         write({ type: 'topic-deleted', id: topic.id });
@@ -280,8 +286,8 @@ export class Storage {
           this.#files.delete(partition);
         }
       },
+      // Its topic is written with all partitions at once.
       partitionAdded: (partition) => {
-        write(topicEvent(partition.topic));
         partition.log.store = this.#open(partition);
       },
     };
@@ -323,10 +329,17 @@ export class Storage {
   #open(partition: Partition): LogFiles {
     const { id } = partition.topic;
     const folder = join(this.#folder, 'logs', `${id}-${partition.index}`);
-    const files = new LogFiles(folder, this.#isFlushed, (offset) => {
-      this.#starts.set(`${id}/${partition.index}`, offset);
-      // While the journal is being read there is nothing to write yet: the snapshot will hold it.
-      this.#journal?.write({ type: 'start', id, partition: partition.index, offset });
+    const key = `${id}/${partition.index}`;
+    // While the journal is being read there is nothing to write yet: the snapshot will hold it.
+    const files = new LogFiles(folder, this.#isFlushed, this.#generations.get(key) ?? 0, {
+      startMoved: (offset) => {
+        this.#starts.set(key, offset);
+        this.#journal?.write({ type: 'start', id, partition: partition.index, offset });
+      },
+      rewritten: (generation) => {
+        this.#generations.set(key, generation);
+        this.#journal?.write({ type: 'generation', id, partition: partition.index, generation });
+      },
     });
     this.#files.set(partition, files);
     return files;
@@ -341,6 +354,8 @@ export class Storage {
       yield topicEvent(topic);
       for (const { index, log } of topic.partitions) {
         if (log.startOffset > 0) yield { type: 'start', id: topic.id, partition: index, offset: log.startOffset };
+        const generation = this.#generations.get(`${topic.id}/${index}`);
+        if (generation) yield { type: 'generation', id: topic.id, partition: index, generation };
       }
     }
     for (const { id: group, classic, managed } of groups.groups.values()) {

@@ -39,19 +39,6 @@ export const differences: readonly Difference[] = [
     reason: 'nothing reads them but the broker',
   },
   {
-    what: 'One group with members of both protocols',
-    kafka: 'moves from classic to consumer protocol while running',
-    devBroker: 'refused until the group is empty',
-    reason: 'not built',
-  },
-  {
-    what: 'Members after a restart',
-    kafka: 'stay members',
-    devBroker:
-      'are unknown (error 25) and join again; share groups deliver again what was not acknowledged, counted anew',
-    reason: 'only offsets and transactions are stored',
-  },
-  {
     what: 'ACLs',
     kafka: 'stored and enforced',
     devBroker: 'SECURITY_DISABLED; the `authorize` hook decides',
@@ -74,12 +61,6 @@ export const differences: readonly Difference[] = [
     kafka: 'hundreds, many changed while running; synonyms and documentation are told',
     devBroker: 'those of `configs`, read-only, without synonyms and documentation',
     reason: 'only what does something here',
-  },
-  {
-    what: 'SCRAM users that a client adds',
-    kafka: 'kept',
-    devBroker: 'forgotten at the end of the process',
-    reason: 'users come with the options',
   },
   {
     what: 'Quotas, reassignment, elections, delegation tokens, feature updates, client telemetry, streams groups',

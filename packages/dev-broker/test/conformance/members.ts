@@ -114,7 +114,7 @@ export class ClassicMember {
     this.topic = topic;
   }
 
-  async #joinOnce() {
+  async joinOnce() {
     return await settled(() =>
       this.client.send(joinGroup, 9, {
         groupId: this.groupId,
@@ -131,10 +131,10 @@ export class ClassicMember {
 
   /** Joins, under the id that it gets. */
   async join() {
-    let answer = await this.#joinOnce();
+    let answer = await this.joinOnce();
     if (answer.errorCode === 79) {
       this.id = answer.memberId;
-      answer = await this.#joinOnce();
+      answer = await this.joinOnce();
     }
     assert.equal(answer.errorCode, 0);
     this.id = answer.memberId;
