@@ -1,5 +1,6 @@
 import type { Cluster } from './cluster/cluster.ts';
 import type { Partition } from './cluster/topic.ts';
+import { Slowness } from './faults/slowness.ts';
 import type { GroupCoordinator } from './groups/coordinator.ts';
 import { compact } from './log/compaction.ts';
 
@@ -31,6 +32,7 @@ export class Control {
   readonly #cluster: Cluster;
   readonly #groups: GroupCoordinator;
   readonly #resume = new Map<Partition, () => void>();
+  readonly #slow = new Set<Partition>();
 
   constructor(cluster: Cluster, groups: GroupCoordinator) {
     this.#cluster = cluster;
@@ -108,6 +110,21 @@ export class Control {
     partition.log.notify(0);
   }
 
+  /**
+   * Makes a partition slow, others not: records can be read `delayMs` after they were appended, and produce requests are
+   * handled `delayMs` late, on the broker's clock. 0 makes it as fast as before.
+   */
+  slow(topic: string, index: number, delayMs: number): void {
+    if (!(delayMs >= 0)) throw new TypeError(`delayMs must be 0 or more, not ${delayMs}`);
+    const partition = this.#partition(topic, index);
+    partition.slowness?.stop();
+    const { clock } = this.#cluster.options;
+    partition.slowness = delayMs > 0 ? new Slowness(partition.log, delayMs, clock) : undefined;
+    if (partition.slowness) this.#slow.add(partition);
+    else this.#slow.delete(partition);
+    partition.log.notify(0);
+  }
+
   /** Cleans a compacted partition now, its newest records too. @returns whether anything was removed */
   compact(topic: string, index: number): boolean {
     return compact(this.#partition(topic, index), this.#cluster.options.clock.now(), true);
@@ -124,5 +141,7 @@ export class Control {
       resolve();
     }
     this.#resume.clear();
+    for (const partition of this.#slow) partition.slowness?.stop();
+    this.#slow.clear();
   }
 }

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ManualClock } from '@headrace/testing';
+import { eventually, ManualClock } from '@headrace/testing';
 import { Admin, Consumer, Producer, stringSerializers } from '@platformatic/kafka';
 import { Kafka, logLevel } from 'kafkajs';
 import { type Broker, startBroker } from '../src/index.ts';
+import { metadata } from '../src/protocol/messages/metadata.ts';
+import { produce as produceApi } from '../src/protocol/messages/produce.ts';
+import { batchOf, fetchFrom, produceTo } from './conformance/helpers.ts';
+import { ClosedError, encodeRequest, RawClient, readValues } from './raw-client.ts';
 
 const clientOf = (broker: Broker) => ({
   clientId: 'test',
@@ -141,6 +145,104 @@ test('a paused partition gives and takes nothing until it is resumed', async () 
   broker.control.resume('orders', 0);
   await produced;
   assert.equal(endOffsets(broker), 1);
+});
+
+test('a slow partition gives and takes late, the others do not', async () => {
+  const clock = new ManualClock(Date.now());
+  await using broker = await startBroker({ clock, topics: [{ name: 'orders', partitions: 2 }] });
+  using slow = await RawClient.connect(broker.bootstrapServers);
+  using fast = await RawClient.connect(broker.bootstrapServers);
+  const read = async (client: RawClient, partition: number): Promise<number> =>
+    readValues((await fetchFrom(client, 'orders', 0, { partition, maxWaitMs: 0 })).records).length;
+  broker.control.slow('orders', 0, 30_000);
+  let isWritten = false;
+  const written = produceTo(slow, 'orders', batchOf(['a'])).then(() => (isWritten = true));
+  assert.equal((await produceTo(fast, 'orders', batchOf(['b']), { partition: 1 })).errorCode, 0);
+  assert.deepEqual([await read(fast, 1), isWritten], [1, false]);
+  await clock.advance(30_000);
+  await written;
+  assert.equal(await read(fast, 0), 0);
+  // A long poll that waits for it is answered when the record can be read.
+  const polled = fetchFrom(slow, 'orders', 0, { maxWaitMs: 300_000 });
+  await eventually(() => clock.pending > 1);
+  await clock.advance(30_000);
+  assert.equal(readValues((await polled).records).length, 1);
+  const late = produceTo(slow, 'orders', batchOf(['c']));
+  await eventually(() => broker.control.topic('orders')![0]!.endOffset === 1);
+  broker.control.slow('orders', 0, 0);
+  assert.equal((await late).baseOffset, 1);
+  assert.equal(await read(fast, 0), 2);
+});
+
+test('a black hole takes a connection and leaves it open; others are served, and a client that gives up too', async () => {
+  await using broker = await startBroker({ topics: [{ name: 'orders' }] });
+  using swallowed = await RawClient.connect(broker.bootstrapServers);
+  using other = await RawClient.connect(broker.bootstrapServers);
+  const fault = broker.faults.add({ api: 'Produce', clientId: 'raw', blackHole: true, times: 1 });
+  let isAnswered = false;
+  const sent = produceTo(swallowed, 'orders', batchOf(['lost'])).finally(() => (isAnswered = true));
+  const refused = assert.rejects(sent, ClosedError);
+  await eventually(() => fault.hits === 1);
+  // Not this connection, whatever it asks; every other one.
+  swallowed.tell(metadata, 9, { topics: [] });
+  assert.equal((await produceTo(other, 'orders', batchOf(['kept']))).errorCode, 0);
+  assert.deepEqual(
+    [isAnswered, swallowed.isClosed, broker.connections.length, endOffsets(broker)],
+    [false, false, 2, 1],
+  );
+  broker.disconnect();
+  await refused;
+
+  const producer = new Producer({
+    ...clientOf(broker),
+    requestTimeout: 300,
+    retries: 3,
+    serializers: stringSerializers,
+  });
+  broker.faults.add({ api: 'Produce', blackHole: true, times: 1 });
+  await producer.send({ messages: [{ topic: 'orders', value: 'again' }] });
+  assert.equal(endOffsets(broker), 2);
+  await producer.close();
+});
+
+test('a dropped answer: the request is done, what follows on the connection is answered', async () => {
+  await using broker = await startBroker({ topics: [{ name: 'orders' }] });
+  using client = await RawClient.connect(broker.bootstrapServers);
+  const fault = broker.faults.add({ api: 'Produce', topic: 'orders', drop: 'answer', times: 1 });
+  const topicData = [{ name: 'orders', partitionData: [{ index: 0, records: batchOf(['there']) }] }];
+  client.tell(produceApi, 9, { acks: -1, timeoutMs: 1000, transactionalId: null, topicData });
+  const frame = await client.exchange(encodeRequest(metadata, 9, { topics: [] } as never, 77));
+  assert.equal(frame.readInt32BE(0), 77);
+  assert.deepEqual([fault.hits, endOffsets(broker)], [1, 1]);
+});
+
+test('a cut after N bytes sends exactly so many of the answer', async () => {
+  await using broker = await startBroker({ topics: [{ name: 'orders' }] });
+  const received = async (): Promise<Buffer> => {
+    using client = await RawClient.connect(broker.bootstrapServers);
+    const chunks: Buffer[] = [];
+    client.socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    client.tell(metadata, 9, { topics: [{ name: 'orders' }] });
+    await client.closed();
+    return Buffer.concat(chunks);
+  };
+  const cutAt = async (bytes: number): Promise<Buffer> => {
+    const fault = broker.faults.add({ api: 'Metadata', cut: 'after', bytes });
+    const part = await received();
+    fault.remove();
+    return part;
+  };
+  const whole = await cutAt(1_000_000);
+  assert.equal(whole.length, 4 + whole.readInt32BE(0));
+  for (const bytes of [0, 1, 3, 4, 11, whole.length - 1, whole.length]) {
+    assert.deepEqual(await cutAt(bytes), whole.subarray(0, bytes), `${bytes} bytes`);
+  }
+  // Before: nothing at all, and nothing is done.
+  const fault = broker.faults.add({ api: 'Metadata', cut: 'before' });
+  assert.equal((await received()).length, 0);
+  fault.remove();
+  using client = await RawClient.connect(broker.bootstrapServers);
+  assert.equal((await client.send(metadata, 9, { topics: [{ name: 'orders' }] })).topics[0]!.errorCode, 0);
 });
 
 test('a seeded plan repeats exactly, and records get through it', async () => {

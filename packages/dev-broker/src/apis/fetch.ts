@@ -173,7 +173,7 @@ class PendingFetch implements LogWaiter {
       data.preferredReadReplica = nearer;
       return outcome;
     }
-    const end = partition.pause ? target.fetchOffset : isCommitted ? log.lastStableOffset : log.endOffset;
+    const end = partition.pause ? target.fetchOffset : partition.readableEnd(isCommitted);
     if (target.fetchOffset >= end) return outcome;
     const { slices, bytes } = log.read(target.fetchOffset, end, Math.max(0, Math.min(target.maxBytes, left)), isFirst);
     data.records = slices;

@@ -48,7 +48,7 @@ export function registerProduce(registry: Registry, services: ProduceServices): 
           else produceOne(services, request.transactionalId, partition, data, context, answer);
           hasError ||= answer.errorCode !== 0;
         };
-        const pause = partition?.pause;
+        const pause = partition?.pause ?? partition?.slowness?.wait();
         if (pause) pauses.push(pause.then(attempt));
         else attempt();
       }

@@ -1,3 +1,4 @@
+import type { Slowness } from '../faults/slowness.ts';
 import { PartitionLog } from '../log/partition-log.ts';
 import { type CompiledTopicConfig, compileTopicConfig } from './topic-configs.ts';
 
@@ -13,6 +14,8 @@ export class Partition {
   leaderEpoch = 0;
   /** While a test holds it up: fetches see nothing new, produce requests wait for this. */
   pause: Promise<void> | undefined;
+  /** While a test makes it slow. */
+  slowness: Slowness | undefined;
   /** Offset up to which compaction has cleaned. */
   cleanedOffset = 0;
 
@@ -21,6 +24,12 @@ export class Partition {
     this.index = index;
     this.replicas = replicas;
     this.leader = replicas[0]!;
+  }
+
+  /** The end of what can be read, by all or in transactions that are over. */
+  readableEnd(isCommitted: boolean): number {
+    const end = isCommitted ? this.log.lastStableOffset : this.log.endOffset;
+    return this.slowness ? Math.min(end, this.slowness.visibleEnd) : end;
   }
 }
 

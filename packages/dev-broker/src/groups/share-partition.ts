@@ -78,7 +78,7 @@ export class SharePartition {
     const { log } = this.partition;
     const limits = this.#limits();
     this.#dropBelow(log.startOffset);
-    const end = limits.isReadCommitted ? log.lastStableOffset : log.endOffset;
+    const end = this.partition.readableEnd(limits.isReadCommitted);
     const ranges: AcquiredRange[] = [];
     const lock = this.#newLock(memberId, ranges, limits);
     let taken = 0;
