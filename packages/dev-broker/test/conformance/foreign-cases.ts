@@ -146,7 +146,7 @@ export const foreignCases: Case[] = [
         '--messages',
         '5000',
         '--timeout',
-        '20000',
+        '60000',
       );
       assert.match(consumed, /5000/);
     },
