@@ -76,9 +76,9 @@ export function transcode(
     if (written > 0 || isFirst == 0) store<u8>(at++, 0x2c);
     at = copy(at, head, headLength);
     const offset = baseOffset + <f64>offsetDelta;
-    at = decimal(at, offset);
+    at = decimalNear(at, offset, OFFSETS);
     at = copy(at, TIMESTAMP, 13);
-    at = decimal(at, isAppendTime != 0 ? appendTime : baseTimestamp + <f64>timestampDelta);
+    at = decimalNear(at, isAppendTime != 0 ? appendTime : baseTimestamp + <f64>timestampDelta, TIMESTAMPS);
     at = copy(at, middle, middleLength);
     if (keyLength >= 0) {
       at = copy(at, KEY, 8);
@@ -145,66 +145,117 @@ function copy(to: usize, from: usize, length: i32): usize {
   return to + length;
 }
 
-/** Standard base64 with padding. Twelve bytes become sixteen characters a step. */
+// Constants that the base64 loop keeps in registers: loaded, because WebAssembly engines make literals anew each time.
+const MASK_0 = memory.data<u32>([0x3f, 0x3f, 0x3f, 0x3f], 16);
+const MASK_2 = memory.data<u32>([0x3f0000, 0x3f0000, 0x3f0000, 0x3f0000], 16);
+const MASK_13 = memory.data<u32>([0x003f03f0, 0x003f03f0, 0x003f03f0, 0x003f03f0], 16);
+/** A product of 16-bit numbers as a shift: by 4 in the lower half of a lane of 32, by 8 in the upper. */
+const FACTORS = memory.data<u32>([0x01000010, 0x01000010, 0x01000010, 0x01000010], 16);
+const UPPER_CASE = memory.data<u8>([26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26], 16);
+const LOWER_CASE = memory.data<u8>([51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51, 51], 16);
+const UPPER_KIND = memory.data<u8>([13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13, 13], 16);
+/** What to add to a 6-bit number, by its kind: 0 a-z, 1..10 digits, 11 '+', 12 '/', 13 A-Z. */
+const SHIFTS = memory.data<u8>([71, 252, 252, 252, 252, 252, 252, 252, 252, 252, 252, 237, 240, 65, 0, 0], 16);
+/** From byte 16 - n on: a mask of the first n bytes. */
+const FIRST = memory.data<u64>([-1, -1, 0, 0], 16);
+
+/**
+ * Standard base64 with padding. Twelve bytes become sixteen characters a step; a rest is a step too, of which what is
+ * too much is written over by what follows.
+ */
 // @ts-ignore: decorator
 @inline
 function base64(to: usize, from: usize, length: i32): usize {
-  const zero = i8x16.splat(0);
-  // What to add to a 6-bit number, by its class: 0 a-z, 1..10 digits, 11 '+', 12 '/', 13 A-Z.
-  const shifts = i8x16(71, -4, -4, -4, -4, -4, -4, -4, -4, -4, -4, -19, -16, 65, 0, 0);
-  let left = length;
-  while (left >= 12) {
-    const bytes = v128.load(from);
-    // Each group of three as a 24-bit number in a lane of 32.
-    const groups = v128.shuffle<u8>(bytes, zero, 2, 1, 0, 16, 5, 4, 3, 16, 8, 7, 6, 16, 11, 10, 9, 16);
-    const numbers = v128.or(
-      v128.or(
-        v128.and(i32x4.shr_u(groups, 18), i32x4.splat(0x3f)),
-        v128.and(i32x4.shr_u(groups, 4), i32x4.splat(0x3f00)),
-      ),
-      v128.or(
-        v128.and(i32x4.shl(groups, 10), i32x4.splat(0x3f0000)),
-        v128.and(i32x4.shl(groups, 24), i32x4.splat(0x3f000000)),
-      ),
-    );
-    const isUpper = i8x16.lt_s(numbers, i8x16.splat(26));
-    const kind = v128.or(i8x16.sub_sat_u(numbers, i8x16.splat(51)), v128.and(isUpper, i8x16.splat(13)));
-    v128.store(to, i8x16.add(numbers, i8x16.swizzle(shifts, kind)));
+  const mask0 = v128.load(MASK_0);
+  const mask2 = v128.load(MASK_2);
+  const mask13 = v128.load(MASK_13);
+  const factors = v128.load(FACTORS);
+  const upperCase = v128.load(UPPER_CASE);
+  const lowerCase = v128.load(LOWER_CASE);
+  const upperKind = v128.load(UPPER_KIND);
+  const shifts = v128.load(SHIFTS);
+  const whole = from + length - (length % 12);
+  while (from < whole) {
+    v128.store(to, sixteen(v128.load(from), mask0, mask2, mask13, factors, upperCase, lowerCase, upperKind, shifts));
     from += 12;
     to += 16;
-    left -= 12;
   }
-  while (left >= 3) {
-    const bits = (<u32>load<u8>(from) << 16) | (<u32>load<u8>(from + 1) << 8) | <u32>load<u8>(from + 2);
-    store<u8>(to, character(bits >> 18));
-    store<u8>(to + 1, character((bits >> 12) & 63));
-    store<u8>(to + 2, character((bits >> 6) & 63));
-    store<u8>(to + 3, character(bits & 63));
-    from += 3;
-    to += 4;
-    left -= 3;
-  }
-  if (left > 0) {
-    const bits = (<u32>load<u8>(from) << 16) | (left == 2 ? <u32>load<u8>(from + 1) << 8 : 0);
-    store<u8>(to, character(bits >> 18));
-    store<u8>(to + 1, character((bits >> 12) & 63));
-    store<u8>(to + 2, left == 2 ? character((bits >> 6) & 63) : 0x3d);
-    store<u8>(to + 3, 0x3d);
-    to += 4;
+  const rest = length % 12;
+  if (rest > 0) {
+    const bytes = v128.and(v128.load(from), v128.load(FIRST + 16 - rest));
+    v128.store(to, sixteen(bytes, mask0, mask2, mask13, factors, upperCase, lowerCase, upperKind, shifts));
+    const groups = <usize>((rest + 2) / 3);
+    to += groups * 4;
+    const missing = <i32>groups * 3 - rest;
+    if (missing > 0) store<u8>(to - 1, 0x3d);
+    if (missing > 1) store<u8>(to - 2, 0x3d);
   }
   return to;
 }
 
+/** The base64 of the first twelve bytes. */
 // @ts-ignore: decorator
 @inline
-function character(number: u32): u8 {
-  if (number < 26) return <u8>(number + 65);
-  if (number < 52) return <u8>(number + 71);
-  if (number < 62) return <u8>(number - 4);
-  return number == 62 ? 0x2b : 0x2f;
+function sixteen(
+  bytes: v128,
+  mask0: v128,
+  mask2: v128,
+  mask13: v128,
+  factors: v128,
+  upperCase: v128,
+  lowerCase: v128,
+  upperKind: v128,
+  shifts: v128,
+): v128 {
+  // Each group of three, a b c, in a lane of 32 as b a c b: every 6-bit number then lies within a half of the lane.
+  const groups = v128.shuffle<u8>(bytes, bytes, 1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10);
+  const numbers = v128.or(
+    v128.or(v128.and(i32x4.shr_u(groups, 10), mask0), v128.and(i32x4.shr_u(groups, 6), mask2)),
+    i16x8.mul(v128.and(groups, mask13), factors),
+  );
+  const isUpper = i8x16.lt_s(numbers, upperCase);
+  const kind = v128.or(i8x16.sub_sat_u(numbers, lowerCase), v128.and(isUpper, upperKind));
+  return i8x16.add(numbers, i8x16.swizzle(shifts, kind));
 }
 
+/**
+ * Neighbours differ in their last four digits only: the digits before are kept as text. Two of them, for offsets and
+ * for timestamps: 8 bytes for what the number is without its last four digits, then the text.
+ */
+const OFFSETS = memory.data(32, 16);
+const TIMESTAMPS = memory.data(32, 16);
+
 /** A whole number, exact within 2^53. */
+// @ts-ignore: decorator
+@inline
+function decimalNear(to: usize, number: f64, near: usize): usize {
+  const rest = number - load<f64>(near);
+  if (rest >= 0 && rest < 10000 && load<i32>(near, 8) > 0) {
+    v128.store(to, v128.load(near, 12));
+    to += load<i32>(near, 8);
+    const four = <u32>rest;
+    const high = (four * 5243) >> 19; // four / 100, below 10,000
+    const low = four - high * 100;
+    const tens = (high * 103) >> 10; // high / 10, below 100
+    const lowTens = (low * 103) >> 10;
+    store<u32>(to, 0x30303030 + tens + ((high - tens * 10) << 8) + (lowTens << 16) + ((low - lowTens * 10) << 24));
+    return to + 4;
+  }
+  const end = decimal(to, number);
+  const digits = <i32>(end - to);
+  if (number >= 10000) {
+    const four =
+      (<f64>load<u8>(end - 4) - 48) * 1000 +
+      (<f64>load<u8>(end - 3) - 48) * 100 +
+      (<f64>load<u8>(end - 2) - 48) * 10 +
+      (<f64>load<u8>(end - 1) - 48);
+    store<f64>(near, number - four);
+    store<i32>(near, digits - 4, 8);
+    v128.store(near, v128.load(to), 12);
+  }
+  return end;
+}
+
 function decimal(to: usize, number: f64): usize {
   if (number < 0) {
     store<u8>(to++, 0x2d);
@@ -260,6 +311,14 @@ function varint(limit: usize): i32 {
     if (byte < 0x80) {
       position++;
       return <i32>((byte >> 1) ^ (0 - (byte & 1)));
+    }
+    if (position + 1 < limit) {
+      const next = <u32>load<u8>(position, 1);
+      if (next < 0x80) {
+        position += 2;
+        const value = (byte & 0x7f) | (next << 7);
+        return <i32>((value >> 1) ^ (0 - (value & 1)));
+      }
     }
   }
   return longVarint(limit);
