@@ -51,7 +51,7 @@ export class EnvironmentLog {
   end(figures: ReportFigures, tail: ((tail: Buffer) => void) | undefined): void {
     for (const line of this.#system.end(figures)) this.#pendingLines.push(line);
     if (tail !== undefined) this.#pendingTail = tail;
-    if (this.#scheduled) return;
+    if (this.#scheduled || (this.#pendingLines.length === 0 && tail === undefined)) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;

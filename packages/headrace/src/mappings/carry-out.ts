@@ -3,6 +3,8 @@ import type { Fate, Settlement } from './settlement.ts';
 import { joinSlices, type Slice, singleRecords, splitSlices } from './slice.ts';
 import type { WorkItem } from './work-item.ts';
 
+const NONE: readonly WorkItem[] = [];
+
 /** Fates after which a record is settled. */
 export type FinalFate = Extract<Fate, { kind: 'done' | 'drop' }>;
 
@@ -15,7 +17,12 @@ export function carryOut(
   item: WorkItem,
   settlement: Settlement,
   onSettled: (fate: FinalFate, slices: readonly Slice[]) => void,
-): WorkItem[] {
+): readonly WorkItem[] {
+  const { fates } = settlement;
+  if ('kind' in fates && (fates.kind === 'done' || fates.kind === 'drop')) {
+    onSettled(fates, item.slices);
+    return NONE;
+  }
   const parts: WorkItem[] = [];
   const keep = (slices: readonly Slice[], change: (part: WorkItem) => void): void => {
     const alive = slices.filter(({ lane }) => !lane.draining && !lane.tracker.closed);
@@ -25,7 +32,7 @@ export function carryOut(
     change(part);
     parts.push(part);
   };
-  for (const [fate, slices] of groupByFate(item, settlement.fates)) {
+  for (const [fate, slices] of groupByFate(item, fates)) {
     switch (fate.kind) {
       case 'done':
       case 'drop':

@@ -32,10 +32,9 @@ import {
   publishRebalance,
 } from './poller-counts.ts';
 import { BYTES_A_STEP, ReadyLanes } from './ready-lanes.ts';
-import { PollerScale } from './scaling.ts';
+import { PollerScale, type ScalingListener } from './scaling.ts';
 import {
   type BatchEvent,
-  type BatchFacts,
   type FailureCondition,
   type Settlement,
   settle,
@@ -151,7 +150,7 @@ export class Poller implements ConsumerListener {
       throw new HeadraceError('CONFIGURATION', `The batch of ${lane.name} is just being tried; ask again.`, {
         retryable: true,
       });
-    this.#apply(item, settleByHand(this.#facts(item), index, this.#context.clock.now(), parkAt), 0);
+    this.#apply(item, settleByHand(item, index, this.#context.clock.now(), parkAt), 0);
     this.#step();
     return blocking;
   }
@@ -253,20 +252,21 @@ export class Poller implements ConsumerListener {
     let next = this.#dispatchDue(now);
     next = Math.min(next, this.#dispatchNew(now));
     const activity = { inFlight: this.#inFlight, ready: this.#ready.length, partitions: this.#lanes.size };
-    const rescaled = this.#scale.observe(activity, this.#options, now, {
-      foreseen: (pollers) => {
-        const { functionArn, invocationsPerPoller } = this.#options;
-        this.#context.warm?.(functionArn, (pollers - this.pollers) * invocationsPerPoller);
-      },
-      decided: (before) => {
-        publishLag(this.#options, this.#lanes.values(), now);
-        if (this.pollers > before) this.#stepAgain = true;
-      },
-    });
-    next = Math.min(next, rescaled);
+    next = Math.min(next, this.#scale.observe(activity, this.#options, now, this.#scaling));
     next = Math.min(next, this.#committer.due(now, this.#inFlight === 0 && this.#ready.length === 0));
     this.#arm(next, now);
   }
+
+  readonly #scaling: ScalingListener = {
+    foreseen: (pollers) => {
+      const { functionArn, invocationsPerPoller } = this.#options;
+      this.#context.warm?.(functionArn, (pollers - this.pollers) * invocationsPerPoller);
+    },
+    decided: (before, now) => {
+      publishLag(this.#options, this.#lanes.values(), now);
+      if (this.pollers > before) this.#stepAgain = true;
+    },
+  };
 
   get #slots(): number {
     return this.pollers * this.#options.invocationsPerPoller;
@@ -294,13 +294,13 @@ export class Poller implements ConsumerListener {
         memory.whenFree(this.#step);
         break;
       }
-      const gathered = this.#ready.gather(this.#options, now, taken);
+      const gathered = this.#ready.gather(this.#options, now, taken, this.#freeSince);
       if (taken.bytes > BYTES_A_STEP) {
         // Others want the event loop too.
         next = now;
         break;
       }
-      const at = ripeAt({ ...gathered, freeSince: this.#freeSince }, this.#options);
+      const at = ripeAt(gathered, this.#options);
       if (at > now) {
         next = at;
         break;
@@ -331,7 +331,7 @@ export class Poller implements ConsumerListener {
   #isDue(item: WorkItem, now: number): boolean {
     const { rules } = this.#options;
     if (rules.maximumAgeMilliseconds === Number.POSITIVE_INFINITY) return true;
-    const verdict = settle({ kind: 'due' }, this.#facts(item), rules, now, 0);
+    const verdict = settle({ kind: 'due' }, item, rules, now, 0);
     if ('kind' in verdict.fates && verdict.fates.kind === 'invoke') return true;
     this.#apply(item, verdict, now);
     this.#stepAgain = true;
@@ -342,7 +342,7 @@ export class Poller implements ConsumerListener {
   #cannotFit(item: WorkItem, now: number): void {
     const { rules, payloadLimitBytes } = this.#options;
     const tooLarge: InvokeOutcome = { kind: 'too-large', limitBytes: payloadLimitBytes };
-    this.#apply(item, settle(tooLarge, this.#facts(item), rules, now, 0), now);
+    this.#apply(item, settle(tooLarge, item, rules, now, 0), now);
     this.#stepAgain = true;
   }
 
@@ -410,7 +410,7 @@ export class Poller implements ConsumerListener {
       this.counts.throttles++;
       this.#scale.throttled();
     }
-    const settlement = settle(outcome, this.#facts(item), this.#options.rules, now, this.#context.random());
+    const settlement = settle(outcome, item, this.#options.rules, now, this.#context.random());
     if (settlement.failure !== undefined) this.counts.failedInvocations++;
     this.#context.observer.processed(settlement.failure);
     this.#apply(item, settlement, now);
@@ -439,7 +439,7 @@ export class Poller implements ConsumerListener {
     for (const lane of lanes) {
       if (lane.work.length === 0) this.#ready.offer(lane);
     }
-    for (const check of [...this.#drained]) check();
+    if (this.#drained.size > 0) for (const check of [...this.#drained]) check();
   }
 
   /** Notes slices as settled, and counts the records whose assignment still lives. */
@@ -466,7 +466,7 @@ export class Poller implements ConsumerListener {
     const { destinations, clock, observer, random } = this.#context;
     const destination = item.destination ?? this.#options.destination;
     if (destination === undefined) {
-      this.#apply(item, settle({ kind: 'destination-removed' }, this.#facts(item), this.#options.rules, now, 0), now);
+      this.#apply(item, settle({ kind: 'destination-removed' }, item, this.#options.rules, now, 0), now);
       this.#stepAgain = true;
       return;
     }
@@ -479,7 +479,7 @@ export class Poller implements ConsumerListener {
       this.#busy.delete(item);
       releaseBuffer(batch.payload);
       const at = clock.now();
-      this.#apply(item, settle(event, this.#facts(item), this.#options.rules, at, random()), at);
+      this.#apply(item, settle(event, item, this.#options.rules, at, random()), at);
       this.#step();
     };
     const delivered = destinations?.deliver(batch) ?? Promise.reject(new Error('No destinations are set up.'));
@@ -491,15 +491,6 @@ export class Poller implements ConsumerListener {
         ended({ kind: 'undelivered', failure: { type: failure.code, message: failure.message } });
       },
     );
-  }
-
-  #facts(item: WorkItem): BatchFacts {
-    return {
-      count: item.count,
-      retries: item.retries,
-      failures: item.failures,
-      records: () => singleRecords(item.slices),
-    };
   }
 
   // Lanes.
@@ -541,7 +532,8 @@ export class Poller implements ConsumerListener {
   // Time.
 
   #arm(at: number, now: number): void {
-    if (at === this.#timerAt) return;
+    // A timer that is set too early only looks once for nothing: cheaper than setting it anew with every batch.
+    if (at === this.#timerAt || (at > this.#timerAt && at !== Number.POSITIVE_INFINITY)) return;
     const { clock } = this.#context;
     if (this.#timerAt !== Number.POSITIVE_INFINITY) clock.clearTimeout(this.#timer);
     this.#timerAt = at;

@@ -55,7 +55,7 @@ export class ReadyLanes {
   }
 
   /** Takes chunks into the lanes in front until they would fill a batch, or enough is taken for one turn. */
-  gather(options: MappingOptions, now: number, taken: Taken): Omit<Gathered, 'freeSince'> {
+  gather(options: MappingOptions, now: number, taken: Taken, freeSince: number): Gathered {
     const { batchSize, payloadLimitBytes } = options;
     let records = 0;
     let payloadBytes = 0;
@@ -73,7 +73,7 @@ export class ReadyLanes {
       }
       if (taken.bytes > BYTES_A_STEP) break;
     }
-    return { records, payloadBytes, firstBufferedAt };
+    return { records, payloadBytes, firstBufferedAt, freeSince };
   }
 
   #fill(lane: Lane, options: MappingOptions, records: number, payload: number, now: number, taken: Taken): void {

@@ -58,7 +58,7 @@ export interface ScalingListener {
   /** More pollers are to be expected, if it goes on like this; not told twice before a decision. */
   foreseen(pollers: number): void;
   /** A decision was made, maybe to stay. */
-  decided(before: number): void;
+  decided(before: number, now: number): void;
 }
 
 /** The width of one mapping: how many pollers it has, by what it saw since the last decision. */
@@ -113,7 +113,7 @@ export class PollerScale {
     this.#foreseen = false;
     this.#mostBusy = inFlight;
     this.#decidedAt = now;
-    listener.decided(before);
+    listener.decided(before, now);
     return isIdle ? Number.POSITIVE_INFINITY : now + SCALING_INTERVAL_MILLISECONDS;
   }
 

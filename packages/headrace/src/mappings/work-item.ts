@@ -1,10 +1,10 @@
 /** A batch on its way: what it holds, and what it has been through. */
 import type { InvokeOutcome } from '../functions/outcome.ts';
 import type { Lane } from './lane.ts';
-import type { Failure, FailureCondition } from './settlement.ts';
-import { countRecords, type Slice } from './slice.ts';
+import type { BatchFacts, Failure, FailureCondition } from './settlement.ts';
+import { countRecords, type SingleRecord, type Slice, singleRecords } from './slice.ts';
 
-export class WorkItem {
+export class WorkItem implements BatchFacts {
   slices: Slice[];
   count: number;
   /** Retries made that count against the limit. */
@@ -35,6 +35,10 @@ export class WorkItem {
   constructor(slices: Slice[]) {
     this.slices = slices;
     this.count = countRecords(slices);
+  }
+
+  records(): SingleRecord[] {
+    return singleRecords(this.slices);
   }
 
   /** A part of this batch, with its history. */
