@@ -33,13 +33,7 @@ import {
 } from './poller-counts.ts';
 import { BYTES_A_STEP, ReadyLanes } from './ready-lanes.ts';
 import { PollerScale, type ScalingListener } from './scaling.ts';
-import {
-  type BatchEvent,
-  type FailureCondition,
-  type Settlement,
-  settle,
-  settleByHand,
-} from './settlement.ts';
+import { type BatchEvent, type FailureCondition, type Settlement, settle, settleByHand } from './settlement.ts';
 import { type Slice, singleRecords } from './slice.ts';
 import { blockingRecord } from './snapshot.ts';
 import { WorkItem } from './work-item.ts';
