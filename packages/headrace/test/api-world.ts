@@ -72,8 +72,8 @@ export class QuietSupervisor implements MappingSupervisor {
     return { uuid, functionArn, topics, consumerGroupId, ...status, pollers: 0, partitions: [], warnings: [], counts };
   }
 
-  async stop(): Promise<{ committed: [] }> {
-    return { committed: [] };
+  async stop(): Promise<{ committed: []; uncommitted: [] }> {
+    return { committed: [], uncommitted: [] };
   }
 
   #settled(uuid: string): MappingDefinition {

@@ -368,11 +368,34 @@ describe('stop', () => {
       report = stopped;
     });
     await engine.run(5000);
-    assert.deepEqual(report, { committed: [{ topic: 'orders', partition: 0, offset: 2, consumerGroupId: 'group' }] });
+    assert.deepEqual(report, {
+      committed: [{ topic: 'orders', partition: 0, offset: 2, consumerGroupId: 'group' }],
+      uncommitted: [],
+    });
     assert.equal(engine.committed(), 2);
     assert.equal(engine.invocations.length, 1);
     assert.equal(engine.heldBytes, 0);
     assert.equal(engine.store.get(UUID)!.status.state, 'Enabled');
+  });
+
+  test('says what could not be committed any more: it comes again', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition({ batchSize: 2 }));
+    engine.produce(0, ...values(2));
+    await engine.run(1000);
+    engine.latency = 500;
+    engine.produce(0, ...values(2));
+    await engine.run(300);
+    engine.kafka.faults.downUntil = Number.POSITIVE_INFINITY;
+    let report: unknown;
+    void engine.supervisor.stop({ drainTimeoutMilliseconds: 1000 }).then((stopped) => {
+      report = stopped;
+    });
+    await engine.run(20_000);
+    assert.deepEqual(report, {
+      committed: [{ topic: 'orders', partition: 0, offset: 2, consumerGroupId: 'group' }],
+      uncommitted: [{ topic: 'orders', partition: 0, offset: 4, consumerGroupId: 'group' }],
+    });
   });
 
   test('asked for twice, or during a delete, it waits for the one drain that goes on', async () => {

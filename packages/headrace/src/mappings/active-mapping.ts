@@ -87,6 +87,11 @@ export class ActiveMapping {
     return this.#poller?.committed ?? [];
   }
 
+  /** After the end: what was settled up to these offsets is not committed. */
+  get uncommitted(): CommittedOffset[] {
+    return this.#poller?.uncommitted ?? [];
+  }
+
   /** Swaps what can be swapped while running. */
   reconfigure(definition: MappingDefinition): void {
     this.#definition = definition;

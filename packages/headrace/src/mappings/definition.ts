@@ -129,8 +129,18 @@ export interface MappingSupervisor {
   snapshot(uuid: string): MappingSnapshot | undefined;
   /** Stops fetching, finishes or hands back what is in flight within the bound, commits, leaves the groups. */
   stop(options?: { readonly drainTimeoutMilliseconds?: number }): Promise<{
-    readonly committed: readonly { topic: string; partition: number; offset: number; consumerGroupId: string }[];
+    readonly committed: readonly GroupOffset[];
+    /** What was settled up to these offsets comes again: the commit failed or took too long. */
+    readonly uncommitted: readonly GroupOffset[];
   }>;
+}
+
+/** The next offset of a partition for a group. */
+export interface GroupOffset {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly consumerGroupId: string;
 }
 
 /** One record of a topic. */

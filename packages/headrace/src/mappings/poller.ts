@@ -61,6 +61,7 @@ export class Poller implements ConsumerListener {
   readonly #drained = new Set<() => void>();
   #revokeTimeout: number;
 
+  #isEnding = false;
   #stopped = false;
   #stepping = false;
   #stepAgain = false;
@@ -104,8 +105,12 @@ export class Poller implements ConsumerListener {
     return this.#committer.committed;
   }
 
+  /** Where the lanes stood that were given up in the end without a commit of it. */
+  readonly uncommitted: CommittedOffset[] = [];
+
   /** What is in flight at the end gets so long (ms), then it is handed back: it comes again. */
   limitDrain(milliseconds: number): void {
+    this.#isEnding = true;
     this.#revokeTimeout = Math.min(this.#revokeTimeout, milliseconds);
   }
 
@@ -510,6 +515,10 @@ export class Poller implements ConsumerListener {
 
   #forget(lanes: readonly Lane[]): void {
     for (const lane of lanes) {
+      const { lowWaterMark, committed } = lane.tracker;
+      const { topic, partition } = lane.assigned;
+      if (this.#isEnding && !lane.tracker.closed && lowWaterMark > committed)
+        this.uncommitted.push({ topic, partition, offset: lowWaterMark });
       lane.tracker.close();
       this.#committer.forget(lane);
       this.#lanes.delete(lane.assigned);

@@ -10,6 +10,7 @@ import { mappingAuditChannel } from '../telemetry/channels.ts';
 import { ActiveMapping, type ActiveMappingContext } from './active-mapping.ts';
 import {
   type BlockingRecord,
+  type GroupOffset,
   type MappingDefinition,
   MappingInUse,
   type MappingOperations,
@@ -230,15 +231,18 @@ class Supervisor implements MappingSupervisor, MappingOperations {
     this.#stopping = true;
     const drain = stop.drainTimeoutMilliseconds ?? DEFAULT_DRAIN_MILLISECONDS;
     const entries = [...this.#entries.values()];
-    const committed = await Promise.all(
+    const committed: GroupOffset[] = [];
+    const uncommitted: GroupOffset[] = [];
+    await Promise.all(
       entries.map(async (entry) => {
         const { active } = entry;
         await this.#close(entry, drain);
         const { consumerGroupId } = entry.definition;
-        return (active?.committed ?? []).map((offset) => ({ ...offset, consumerGroupId }));
+        for (const offset of active?.committed ?? []) committed.push({ ...offset, consumerGroupId });
+        for (const offset of active?.uncommitted ?? []) uncommitted.push({ ...offset, consumerGroupId });
       }),
     );
-    return { committed: committed.flat() };
+    return { committed, uncommitted };
   }
 
   // The state machine.

@@ -79,10 +79,17 @@ export async function runHandler(options: RunOptions): Promise<void> {
   } finally {
     for (const end of subscriptions) end();
     lambda.destroy();
-    const { committed } = await engine.stop();
+    const { committed, uncommitted } = await engine.stop();
     for (const { topic: name, partition, offset } of committed) {
       if (options.json) terminal.print(JSON.stringify({ event: 'committed', group, topic: name, partition, offset }));
       else terminal.print(`committed ${name}-${partition} offset ${offset} (group ${group})`);
+    }
+    for (const { topic: name, partition, offset } of uncommitted) {
+      if (options.json) terminal.print(JSON.stringify({ event: 'uncommitted', group, topic: name, partition, offset }));
+      else
+        terminal.warn(
+          `${name}-${partition} up to offset ${offset} could not be committed and comes again (group ${group})`,
+        );
     }
     if (committed.length === 0 && !options.json) terminal.print('nothing was committed');
   }

@@ -36,7 +36,10 @@ const lines: readonly Line[] = [
     commitRefusedChannel.name,
     (message) => {
       const { uuid, topic, partition, offset, reason } = message as RefusedCommit;
-      return `mapping ${uuid}: commit of ${topic}-${partition} at offset ${offset} was refused (${reason}): another member has the partition, what it did not see committed is worked on again`;
+      const what = `mapping ${uuid}: commit of ${topic}-${partition} at offset ${offset} was`;
+      return reason === 'NOT_ASSIGNED'
+        ? `${what} not made: the partition was given up before; what is not committed is worked on again`
+        : `${what} refused (${reason}): another member has the partition, what is not committed is worked on again`;
     },
   ],
   [

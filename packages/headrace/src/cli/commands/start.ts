@@ -1,5 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { startEngine } from '../../engine.ts';
+import type { GroupOffset } from '../../mappings/definition.ts';
 import { mappingStatusChannel } from '../../telemetry/channels.ts';
 import type { Command } from '../command.ts';
 import { engineFlags, readEngineFlags } from '../engine-flags.ts';
@@ -44,9 +45,18 @@ export const command: Command = {
       else shutdown.signal.addEventListener('abort', () => resolve());
     });
     terminal.warn('headrace: draining');
-    await engine.stop();
+    const { uncommitted } = await engine.stop();
     shutdown.dispose();
-    terminal.warn('headrace: stopped, offsets committed');
+    terminal.warn(
+      uncommitted.length === 0
+        ? 'headrace: stopped, offsets committed'
+        : `headrace: stopped; what was settled last could not be committed and comes again: ${uncommitted.map(nameOffset).join(', ')}`,
+    );
     return shutdown.exitCode === 130 ? 130 : 0;
   },
 };
+
+/** Also the group: two mappings may read one topic. */
+function nameOffset({ topic, partition, offset, consumerGroupId }: GroupOffset): string {
+  return `${topic}-${partition} up to offset ${offset} (group ${consumerGroupId})`;
+}
