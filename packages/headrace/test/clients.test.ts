@@ -321,6 +321,15 @@ assert answer['StatusCode'] == 200 and answer['ExecutedVersion'] == '$LATEST', a
   await runCommand(python.python, ['-c', reader], { cwd: folder, env: environment(), timeout: 60_000 });
 });
 
+test("the calls of Terraform's provider create, refresh, change and destroy a function on Kafka", {
+  skip,
+}, async () => {
+  writeFileSync(join(folder, 'terraform.zip'), await zipOf({ 'index.mjs': 'export const handler = async () => 1;' }));
+  const words = [join(import.meta.dirname, 'clients', 'terraform_calls.py'), 'terraform.zip', '127.0.0.1:1'];
+  const { stdout } = await runCommand(python.python, words, { cwd: folder, env: environment(), timeout: 60_000 });
+  assert.equal(stdout.trim(), 'created, refreshed, changed and destroyed');
+});
+
 test('a Go program with the AWS SDK deploys, waits, pages, invokes and streams, and reads its errors by type', {
   skip: skip || needs('go'),
 }, async () => {

@@ -15,6 +15,7 @@ import {
   PutFunctionConcurrencyCommand,
   paginateListFunctions,
   UpdateFunctionCodeCommand,
+  UpdateFunctionConfigurationCommand,
   waitUntilFunctionActiveV2,
   waitUntilFunctionUpdatedV2,
 } from '@aws-sdk/client-lambda';
@@ -357,4 +358,15 @@ for (const [what, method, path, body, status, type, expected] of refusals) {
 test('docs/lambda-api.md lists the operations that are offered, and those that are not', () => {
   const page = readFileSync(join(repositoryRoot, 'docs', 'lambda-api.md'), 'utf8');
   assert.equal(page, renderOperationsPage(), 'run: node scripts/run.js scripts/operations-page.ts');
+});
+
+test('a published version is not changed, nor is $LATEST in its place', async () => {
+  await create('published', { Publish: true });
+  const named = { FunctionName: 'published:1' };
+  const message = /^Current operation does not support versions other than \$LATEST\. /;
+  const refusal = { name: 'InvalidParameterValueException', message };
+  await assert.rejects(client.send(new UpdateFunctionConfigurationCommand({ ...named, Timeout: 9 })), refusal);
+  await assert.rejects(client.send(new UpdateFunctionCodeCommand({ ...named, ZipFile: zip })), refusal);
+  const { Configuration } = await client.send(new GetFunctionCommand({ FunctionName: 'published' }));
+  assert.equal(Configuration?.Timeout, 3);
 });

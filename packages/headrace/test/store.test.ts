@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import fs, { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { temporaryFolder } from '@headrace/testing';
+import { eventually, temporaryFolder } from '@headrace/testing';
 import { openStore } from '../src/store/store.ts';
 import { call, role, startApi, zipOf } from './api-world.ts';
 import { killWriters } from './support/store-kills.ts';
@@ -74,6 +75,52 @@ test('transactions of one turn go to disk together, and one that fails takes nob
   things.put('d', { size: 1 });
   assert.equal(onDisk(), 4);
   reader.close();
+  store.close();
+});
+
+test('nobody is told before the disk has it, and one wait for the disk serves many', async (t) => {
+  const dataDirectory = temporaryFolder('store');
+  t.after(() => rmSync(dataDirectory, { recursive: true }));
+  const syncs: ((error: Error | null) => void)[] = [];
+  t.mock.method(fs, 'fdatasync', (_file: number, done: (error: Error | null) => void) => syncs.push(done));
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const store = openStore({ dataDirectory });
+  const things = store.collection<Thing>('thing');
+  const told: string[] = [];
+  const write = (id: string): Promise<void> => {
+    store.groupedTransaction(() => things.put(id, { size: 1 }));
+    return store.flushed().then(
+      () => void told.push(id),
+      (error) => void told.push(`${id}: ${error.code}`),
+    );
+  };
+  const isAt = (count: number): Promise<unknown> => eventually(() => syncs.length === count, { timeoutMs: 5_000 });
+  const first = [write('a'), write('b')];
+  await isAt(1);
+  // While the disk is busy these gather.
+  const second = [write('c'), write('d')];
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([told, syncs.length], [[], 1]);
+  syncs[0]!(null);
+  await Promise.all(first);
+  await isAt(2);
+  assert.deepEqual(told, ['a', 'b']);
+  syncs[1]!(null);
+  await Promise.all(second);
+  assert.deepEqual(told, ['a', 'b', 'c', 'd']);
+  // A disk that refused once is not trusted again.
+  const third = write('e');
+  await isAt(3);
+  syncs[2]!(new Error('EIO'));
+  await third;
+  await write('f');
+  assert.deepEqual(told.slice(4), ['e: STORE', 'f: STORE']);
+  assert.equal(things.has('f'), false);
+  assert.throws(() => things.put('g', { size: 1 }), { code: 'STORE' });
   store.close();
 });
 

@@ -165,10 +165,18 @@ export async function settled(context: Context, name: string, qualifier = '$LATE
   if (remaining > 0) await delay(Math.min(remaining, context.settleMilliseconds) + 1);
 }
 
+/** The function whose `$LATEST` a request is to change: nothing else of it changes. */
+function findUnpublished(context: Context, text: string): FunctionDocument {
+  const { reference, document } = findFunction(context, text);
+  if (reference.qualifier === undefined || reference.qualifier === '$LATEST') return document;
+  throw invalidParameter(
+    'Current operation does not support versions other than $LATEST. Please set the version to $LATEST or do not set a version in your request.',
+  );
+}
+
 export const updateFunctionCode = operation<UpdateFunctionCodeRequest>(async (call, input) => {
   const { context } = call;
-  const { document } = findFunction(context, input.FunctionName!);
-  const { name } = document;
+  const { name } = findUnpublished(context, input.FunctionName!);
   if (input.ImageUri !== undefined) {
     throw invalidParameter("Please don't provide ImageUri when updating a function with packageType Zip.");
   }
@@ -194,8 +202,7 @@ export const updateFunctionCode = operation<UpdateFunctionCodeRequest>(async (ca
 export const updateFunctionConfiguration = operation<UpdateFunctionConfigurationRequest>((call, input) =>
   call.transaction(() => {
     const { context } = call;
-    const { document } = findFunction(context, input.FunctionName!);
-    const { name } = document;
+    const { name } = findUnpublished(context, input.FunctionName!);
     const latest = checkUpdatable(context, name, input.RevisionId);
     const {
       layers: _layers,

@@ -144,6 +144,7 @@ function render(
     AvailableProvisionedConcurrentExecutions: allocated,
     AllocatedProvisionedConcurrentExecutions: allocated,
     Status: isReady ? 'READY' : 'IN_PROGRESS',
-    LastModified: timestampText(lastModified),
+    // Without milliseconds, unlike those of functions.
+    LastModified: timestampText(lastModified).replace(/\.\d+/, ''),
   };
 }
