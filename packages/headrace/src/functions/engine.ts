@@ -74,10 +74,13 @@ class Engine implements FunctionEngine {
     // What a crash left behind: folders of environments that are long gone.
     await rm(join(this.#directory, 'tmp'), { recursive: true, force: true });
     await this.#code.start();
-    this.#watch = setInterval(() => this.#each((pool) => pool.watchMemory()), watchMilliseconds).unref();
+    this.#watch = setInterval(() => this.#each((pool) => pool.watchMemory('working')), watchMilliseconds).unref();
     this.#reap = setInterval(() => {
       const now = performance.now();
-      this.#each((pool) => pool.reap(now));
+      this.#each((pool) => {
+        pool.reap(now);
+        pool.watchMemory('all');
+      });
     }, reapMilliseconds).unref();
     for (const [functionName, version] of this.#concurrency.allProvisioned()) this.#provision(functionName, version);
   }

@@ -35,8 +35,8 @@ export class EnvironmentLog {
     this.#line(this.#system.initStart(phase));
   }
 
-  initReport(phase: 'init' | 'invoke', end: EndStatus, durationMilliseconds: number): void {
-    this.#line(this.#system.initReport(phase, end, durationMilliseconds));
+  initEnd(phase: 'init' | 'invoke', end: EndStatus, durationMilliseconds: number): void {
+    for (const line of this.#system.initEnd(phase, end, durationMilliseconds)) this.#line(line);
   }
 
   start({ requestId, invokedFunctionArn, logTail }: Invocation): void {

@@ -5,7 +5,10 @@ import type { ProcessGuard } from './process-guard.ts';
 
 export interface ProcessesListener {
   output(chunk: Buffer): void;
-  /** The runtime is gone, or could not be started (`failure`). Not told of one that was ended on purpose. */
+  /**
+   * The runtime is gone, or could not be started (`failure`); its extensions still run. Not told of one that was ended on
+   * purpose.
+   */
   runtimeExited(exit: ProcessExit, failure: Error | undefined): void;
   extensionExited(errorType: 'Extension.Crash' | 'Extension.LaunchError'): void;
 }
@@ -37,7 +40,7 @@ export class EnvironmentProcesses {
       output: (chunk) => this.#listener.output(chunk),
       exited: (exit, failure) => {
         if (this.#runtime !== runtime) return;
-        this.end();
+        this.#runtime = undefined;
         this.#listener.runtimeExited(exit, failure);
       },
     });
@@ -63,13 +66,16 @@ export class EnvironmentProcesses {
     for (const process of processes) process?.killGroup('SIGKILL');
   }
 
-  /** SIGTERM and a moment for the runtime, the budget for its extensions; {@link end} comes after. */
-  async shutDown(budgetMilliseconds: number): Promise<void> {
+  /**
+   * The signal, and after SIGTERM a moment, for the runtime, the budget for its extensions; {@link end} comes after. Their
+   * exits are nobody's concern.
+   */
+  async shutDown(budgetMilliseconds: number, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const runtime = this.#runtime;
     const waited = this.#extensions.length > 0 ? this.#extensions : runtime === undefined ? [] : [runtime];
     this.#runtime = undefined;
     this.#extensions = [];
-    runtime?.killGroup('SIGTERM');
+    runtime?.killGroup(signal);
     const hardEnd = setTimeout(() => runtime?.killGroup('SIGKILL'), 300);
     const deadline = performance.now() + budgetMilliseconds;
     while (performance.now() < deadline && waited.some((process) => process.processId !== undefined)) {

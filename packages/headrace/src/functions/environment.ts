@@ -1,18 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { functionInvocationChannel } from '../telemetry/channels.ts';
 import type { EnvironmentSnapshot, FunctionVersion } from './definition.ts';
 import { EnvironmentLog } from './environment-log.ts';
 import { EnvironmentProcesses } from './environment-processes.ts';
-import {
-  exitPayload,
-  type ProcessExit,
-  responsePayloadLimit,
-  responseTooLargePayload,
-  streamedPayloadLimit,
-  timeoutPayload,
-} from './error-payloads.ts';
+import { exitPayload, type ProcessExit, responseTooLargePayload, timeoutPayload } from './error-payloads.ts';
+import { Execution } from './execution.ts';
 import { Extensions, type ExtensionsDelegate } from './extensions.ts';
 import {
   entrypointFailure,
@@ -22,20 +15,24 @@ import {
   initTimeout,
   postedFailure,
 } from './init-failure.ts';
+import { Initialization } from './initialization.ts';
 import type { Invocation } from './invocation.ts';
 import { type Folders, findExtensions, type LaunchPlan, planLaunch } from './launch.ts';
 import type { LogSink } from './log-stream.ts';
-import type { InvokeOutcome } from './outcome.ts';
 import { processFigures, treeFigures } from './process-figures.ts';
 import type { ProcessGuard } from './process-guard.ts';
 import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
 import { sandboxed } from './sandbox.ts';
-import type { EndStatus } from './system-log.ts';
+import { StreamedAnswer } from './streamed-answer.ts';
 
 /** Limit of the first initialisation of an on-demand environment. */
 const initLimitMilliseconds = 10_000;
 /** With provisioned concurrency that limit does not apply. */
 const provisionedInitLimitMilliseconds = 130_000;
+
+/** What a shutdown may take with external extensions, and with internal ones only. Without any it takes none. */
+const externalShutdownMilliseconds = 2_000;
+const internalShutdownMilliseconds = 500;
 
 export interface EnvironmentOptions {
   /** Unpacked code and layers. */
@@ -55,17 +52,6 @@ export interface EnvironmentOptions {
 export interface EnvironmentOwner {
   /** Ready for the next invocation (or, after a failed initialisation, for another try inside of one). */
   idle(environment: Environment): void;
-}
-
-interface Current {
-  readonly invocation: Invocation;
-  /** Milliseconds of the monotonic clock. */
-  readonly startedAt: number;
-  readonly coldStart: boolean;
-  initMilliseconds: number | undefined;
-  outcome: InvokeOutcome | undefined;
-  end: EndStatus;
-  started: boolean;
 }
 
 type Phase = 'cold' | 'initializing' | 'idle' | 'busy' | 'stopped';
@@ -90,13 +76,9 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   readonly #timer: NodeJS.Timeout;
   #phase: Phase = 'cold';
   #ready = false;
-  #initialized: ((failure: InitFailure | undefined) => void) | undefined;
-  #initTimer: NodeJS.Timeout | undefined;
-  #initPhase: 'init' | 'invoke' = 'init';
-  #initStartedAt = 0;
+  #initialization: Initialization | undefined;
   #initMilliseconds: number | undefined;
-  #posted: InitFailure | undefined;
-  #current: Current | undefined;
+  #current: Execution | undefined;
   #deadline = 0;
   #memoryExceeded = false;
   #maxResidentBytes = 0;
@@ -157,15 +139,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   /** Runs one invocation; the environment must be idle or cold. Its end is told through the invocation and the owner. */
   run(invocation: Invocation): void {
-    const current: Current = {
-      invocation,
-      startedAt: performance.now(),
-      coldStart: this.#invocations === 0,
-      initMilliseconds: this.#initMilliseconds,
-      outcome: undefined,
-      end: { status: 'success' },
-      started: false,
-    };
+    const current = new Execution(invocation, this.#invocations === 0, this.#initMilliseconds);
     this.#initMilliseconds = undefined;
     this.#current = current;
     this.#phase = 'busy';
@@ -186,7 +160,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   }
 
   /** Initialises inside of the invocation, on its time: after a crash, a time-out or a failed first initialisation. */
-  async #runCold(current: Current): Promise<void> {
+  async #runCold(current: Execution): Promise<void> {
     const failure = await this.#startProcess('invoke', undefined);
     if (this.#current !== current || current.outcome !== undefined) return;
     this.#start(current);
@@ -194,9 +168,8 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
       this.#deliver(current.invocation);
       return;
     }
-    current.end = { status: 'failure', errorType: failure.errorType };
-    const payload = failure.payload(current.invocation.requestId);
-    this.#settle(current, { kind: 'function-error', reason: 'init' }, payload);
+    const end = { status: 'failure', errorType: failure.errorType } as const;
+    current.fail('init', end, failure.payload(current.invocation.requestId));
     this.#complete(current);
   }
 
@@ -206,10 +179,9 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#phase = 'stopped';
     clearTimeout(this.#timer);
     if (this.#extensions.count > 0) {
-      // 2 s with external extensions, 500 ms with internal ones only.
-      const budget = this.#extensions.hasExternal ? 2_000 : 500;
+      const budget = this.#extensions.hasExternal ? externalShutdownMilliseconds : internalShutdownMilliseconds;
       this.#extensions.shutdown('spindown', Date.now() + budget);
-      await this.#processes.shutDown(budget);
+      await this.#processes.shutDown(budget, 'SIGTERM');
     }
     this.#endProcesses();
     this.#initEnded(undefined);
@@ -247,10 +219,13 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     return this.#options.hidden === undefined ? processFigures : treeFigures;
   }
 
-  /** Called every 100 ms or so: ends a process that outgrew its memory, as the kernel does on Lambda. */
-  watchMemory(): void {
+  /**
+   * Ends a process that outgrew its memory, as the kernel does on Lambda. Called every 100 ms or so for what works, and
+   * once a second for all, then with the children it forked.
+   */
+  watchMemory(withChildren: boolean): void {
     const pid = this.processId;
-    const figures = pid === undefined ? undefined : this.#figures(pid);
+    const figures = pid === undefined ? undefined : withChildren ? treeFigures(pid) : this.#figures(pid);
     if (figures === undefined) return;
     this.#maxResidentBytes = Math.max(this.#maxResidentBytes, figures.residentBytes);
     if (figures.residentBytes > this.version.memorySizeMegabytes * 1_048_576) {
@@ -263,13 +238,11 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   #startProcess(phase: 'init' | 'invoke', limit: number | undefined): Promise<InitFailure | undefined> {
     this.#ready = false;
-    this.#posted = undefined;
     this.#memoryExceeded = false;
-    this.#initPhase = phase;
-    this.#initStartedAt = performance.now();
     this.#log.initStart(phase);
     return new Promise((resolve) => {
-      this.#initialized = resolve;
+      const initialization = new Initialization(phase, resolve);
+      this.#initialization = initialization;
       const { task, layers, region, base } = this.#options;
       const folders: Folders = { task, layers, temporary: this.#temporary };
       try {
@@ -290,12 +263,11 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
         this.#initEnded(entrypointFailure(error));
         return;
       }
-      if (limit !== undefined) {
-        this.#initTimer = setTimeout(() => {
-          this.#endProcesses();
-          this.#initEnded(initTimeout(limit));
-        }, limit);
-      }
+      if (limit === undefined) return;
+      initialization.limit(limit, () => {
+        this.#endProcesses();
+        this.#initEnded(initTimeout(limit));
+      });
     });
   }
 
@@ -307,7 +279,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     if (this.#stopped) return;
     this.#endProcesses();
     const failure = extensionFailure(errorType);
-    if (this.#initialized !== undefined) {
+    if (this.#initialization !== undefined) {
       this.#initEnded(failure);
       return;
     }
@@ -316,22 +288,17 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
       if (this.#phase === 'idle') this.#phase = 'cold';
       return;
     }
-    if (current.outcome === undefined) {
-      current.end = { status: 'failure', errorType };
-      this.#settle(current, { kind: 'function-error', reason: 'exit' }, failure.payload(current.invocation.requestId));
-    }
+    current.fail('exit', { status: 'failure', errorType }, failure.payload(current.invocation.requestId));
     this.#complete(current);
   }
 
   #initEnded(failure: InitFailure | undefined): void {
-    const initialized = this.#initialized;
-    if (initialized === undefined) return;
-    this.#initialized = undefined;
-    clearTimeout(this.#initTimer);
-    const duration = performance.now() - this.#initStartedAt;
-    if (failure === undefined && this.#initPhase === 'init') this.#initMilliseconds = duration;
-    this.#log.initReport(this.#initPhase, failure ?? { status: 'success' }, duration);
-    initialized(failure);
+    const initialization = this.#initialization;
+    if (initialization === undefined) return;
+    this.#initialization = undefined;
+    const duration = initialization.end(failure);
+    if (failure === undefined && initialization.phase === 'init') this.#initMilliseconds = duration;
+    this.#log.initEnd(initialization.phase, failure ?? { status: 'success' }, duration);
   }
 
   /** Kills what runs; its exit is then nobody's concern. */
@@ -343,48 +310,64 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   #exited(exit: ProcessExit, failure: Error | undefined): void {
     if (this.#stopped) return;
-    this.#endProcesses();
-    if (this.#initialized !== undefined) {
+    const initialization = this.#initialization;
+    if (initialization !== undefined) {
+      this.#endProcesses();
       if (failure !== undefined) this.#initEnded(entrypointFailure(failure));
-      else this.#initEnded(this.#posted ?? exitFailure(exit));
+      else this.#initEnded(initialization.posted ?? exitFailure(exit));
       return;
     }
     const current = this.#current;
     if (current === undefined) {
+      this.#endProcesses();
       // It ended between invocations: the next one starts it anew.
       if (this.#phase === 'idle') this.#phase = 'cold';
       return;
     }
-    if (current.outcome === undefined) {
-      current.end = { status: 'failure', errorType: 'Runtime.ExitError' };
-      const reason = this.#memoryExceeded ? 'memory' : 'exit';
-      this.#settle(current, { kind: 'function-error', reason }, exitPayload(current.invocation.requestId, exit));
-    }
-    this.#complete(current);
+    const reason = this.#memoryExceeded ? 'memory' : 'exit';
+    const end = { status: 'failure', errorType: 'Runtime.ExitError' } as const;
+    current.fail(reason, end, exitPayload(current.invocation.requestId, exit));
+    this.#resetAndComplete(current, 'failure');
   }
 
   #timedOut(): void {
     const current = this.#current;
-    if (current === undefined) return;
+    if (current === undefined || current.resetting) return;
     // Timers may fire a little early and the timer is shared by all invocations: the clock decides.
     const left = current.startedAt + this.version.timeoutSeconds * 1000 - performance.now();
     if (left > 1) {
       setTimeout(() => this.#current === current && this.#timedOut(), left).unref();
       return;
     }
-    this.#endProcesses();
-    this.#initEnded(initTimeout(this.version.timeoutSeconds * 1_000));
-    if (!current.started) this.#start(current);
-    if (current.outcome === undefined) {
-      current.end = { status: 'timeout' };
-      const { requestId } = current.invocation;
-      this.#settle(
-        current,
-        { kind: 'function-error', reason: 'timeout' },
-        timeoutPayload(requestId, this.version.timeoutSeconds),
-      );
+    if (this.#initialization !== undefined) {
+      this.#endProcesses();
+      this.#initEnded(initTimeout(this.version.timeoutSeconds * 1_000));
     }
-    this.#complete(current);
+    if (!current.started) this.#start(current);
+    const payload = timeoutPayload(current.invocation.requestId, this.version.timeoutSeconds);
+    current.fail('timeout', { status: 'timeout' }, payload);
+    this.#resetAndComplete(current, 'timeout');
+  }
+
+  /**
+   * After a time-out or the runtime's end: external extensions hear why and get the time of a shutdown, then nothing of
+   * the processes is left and the environment is free.
+   */
+  #resetAndComplete(current: Execution, reason: 'timeout' | 'failure'): void {
+    this.#ready = false;
+    this.#api.abandon();
+    const told = this.#extensions.shutdown(reason, Date.now() + externalShutdownMilliseconds);
+    if (!told) {
+      this.#endProcesses();
+      this.#complete(current);
+      return;
+    }
+    current.resetting = true;
+    void this.#processes.shutDown(externalShutdownMilliseconds, 'SIGKILL').then(() => {
+      if (this.#current !== current) return;
+      this.#endProcesses();
+      this.#complete(current);
+    });
   }
 
   // What the runtime says
@@ -397,7 +380,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   /** Initialisation and invocation are over when the runtime and all extensions have asked for more. */
   #advance(): void {
     if (!this.#ready) return;
-    if (this.#initialized !== undefined) {
+    if (this.#initialization !== undefined) {
       if (!this.#extensions.initialized) return;
       this.#extensions.seal();
       this.#initEnded(undefined);
@@ -411,62 +394,51 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     const current = this.#current;
     if (current === undefined || current.outcome !== undefined) return;
     this.#ready = false;
-    this.#settle(current, { kind: 'success' }, body);
+    current.succeed(body);
   }
 
   runtimeResponseTooLarge(): void {
     const current = this.#current;
     if (current === undefined || current.outcome !== undefined) return;
     this.#ready = false;
-    current.end = { status: 'error', errorType: 'Function.ResponseSizeTooLarge' };
-    this.#settle(current, { kind: 'function-error', reason: 'response-too-large' }, responseTooLargePayload());
+    const end = { status: 'error', errorType: 'Function.ResponseSizeTooLarge' } as const;
+    current.fail('response-too-large', end, responseTooLargePayload());
   }
 
   runtimeError(errorType: string, body: Buffer): void {
     const current = this.#current;
     if (current === undefined || current.outcome !== undefined) return;
     this.#ready = false;
-    current.end = { status: 'error', errorType };
-    this.#settle(current, { kind: 'function-error', reason: 'error' }, body);
+    current.fail('error', { status: 'error', errorType }, body);
   }
 
   runtimeInitError(errorType: string, body: Buffer): void {
     const failure = postedFailure(errorType, body);
-    this.#posted = failure;
+    const initialization = this.#initialization;
+    if (initialization === undefined) return;
+    initialization.posted = failure;
     // The process exits by itself; its last lines of log are worth a moment.
-    const { runtime } = this.#processes;
     setTimeout(() => {
-      if (this.#processes.runtime === runtime && this.#initialized !== undefined) {
-        this.#endProcesses();
-        this.#initEnded(failure);
-      }
+      if (this.#initialization !== initialization) return;
+      this.#endProcesses();
+      this.#initEnded(failure);
     }, 500).unref();
   }
 
   runtimeStream(head: { contentType: string }): StreamedResponse {
     const current = this.#current;
-    const sink = current?.invocation.sink;
-    const limit = sink === undefined ? responsePayloadLimit : streamedPayloadLimit;
-    const pieces: Buffer[] = [];
-    let length = 0;
+    const answer = new StreamedAnswer(current?.invocation.sink, head.contentType);
     this.#ready = false;
-    sink?.start({ contentType: head.contentType, headers: {} });
     return {
-      data: (piece) => {
-        length += piece.length;
-        if (length > limit) return;
-        if (sink === undefined) pieces.push(piece);
-        else sink.write(piece);
-      },
+      data: (piece) => answer.add(piece),
       end: (error) => {
         if (current === undefined || current !== this.#current || current.outcome !== undefined) return;
-        if (length > limit) {
+        if (answer.tooLarge) {
           this.runtimeResponseTooLarge();
         } else if (error !== undefined) {
-          current.end = { status: 'error', errorType: error.errorType };
-          this.#settle(current, { kind: 'function-error', reason: 'error' }, error.body);
+          current.fail('error', { status: 'error', errorType: error.errorType }, error.body);
         } else {
-          this.#settle(current, { kind: 'success' }, Buffer.concat(pieces));
+          current.succeed(answer.payload());
         }
       },
     };
@@ -474,66 +446,18 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   // The invocation's end
 
-  #start(current: Current): void {
+  #start(current: Execution): void {
     current.started = true;
     this.#log.start(current.invocation);
   }
 
-  #settle(
-    current: Current,
-    how:
-      | { kind: 'success' }
-      | { kind: 'function-error'; reason: 'error' | 'timeout' | 'exit' | 'memory' | 'response-too-large' | 'init' },
-    payload: Buffer,
-  ): void {
-    const { requestId, logTail } = current.invocation;
-    const durationMilliseconds = performance.now() - current.startedAt;
-    const executedVersion = this.version.version;
-    const outcome: InvokeOutcome =
-      how.kind === 'success'
-        ? { kind: 'success', requestId, executedVersion, payload, durationMilliseconds }
-        : {
-            kind: 'function-error',
-            functionError: 'Unhandled',
-            reason: how.reason,
-            requestId,
-            executedVersion,
-            payload,
-            durationMilliseconds,
-          };
-    current.outcome = outcome;
-    if (functionInvocationChannel.hasSubscribers) {
-      functionInvocationChannel.publish({
-        functionName: this.version.functionName,
-        functionArn: this.version.functionArn,
-        version: executedVersion,
-        outcome,
-        durationMilliseconds,
-        coldStart: current.coldStart,
-      });
-    }
-    // The tail ends with REPORT, which is written once the invocation is complete.
-    if (!logTail) current.invocation.settle(outcome);
-  }
-
   /** The runtime asked for more, or is gone: END and REPORT, and the environment is free. */
-  #complete(current: Current): void {
-    const outcome = current.outcome;
-    if (outcome === undefined || !('payload' in outcome)) return;
-    this.#current = undefined;
+  #complete(current: Execution): void {
     if (this.#maxResidentBytes === 0) this.#sampleMemory();
-    const { logTail, settle } = current.invocation;
-    this.#log.end(
-      {
-        ...current.end,
-        requestId: outcome.requestId,
-        durationMilliseconds: outcome.durationMilliseconds,
-        initMilliseconds: current.initMilliseconds,
-        maxMemoryMegabytes: Math.ceil(this.#maxResidentBytes / 1_048_576),
-        producedBytes: outcome.payload.length,
-      },
-      logTail ? (tail) => settle({ ...outcome, logTail: tail }) : undefined,
-    );
+    const figures = current.report(Math.ceil(this.#maxResidentBytes / 1_048_576));
+    if (figures === undefined) return;
+    this.#current = undefined;
+    this.#log.end(figures, current.tail);
     if (this.#stopped) return;
     this.#phase = this.#ready ? 'idle' : 'cold';
     this.idleSince = performance.now();

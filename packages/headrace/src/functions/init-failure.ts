@@ -11,6 +11,9 @@ export interface InitFailure extends EndStatus {
 
 /** The process could not be started. */
 export function entrypointFailure(error: unknown): InitFailure {
+  if (error instanceof EntrypointError && error.exitCode !== undefined) {
+    return exitFailure({ code: error.exitCode, signal: null });
+  }
   const message = error instanceof Error ? error.message : String(error);
   const detail = error instanceof EntrypointError ? message : `fork/exec failed: ${message}`;
   return {

@@ -27,8 +27,17 @@ export interface LaunchPlan {
   readonly sandboxed?: boolean;
 }
 
-/** The process cannot be started as the function stands: what Lambda reports as `Runtime.InvalidEntrypoint`. */
-export class EntrypointError extends Error {}
+/**
+ * The process cannot be started as the function stands: what Lambda reports as `Runtime.InvalidEntrypoint`, or as the exit
+ * of the shell that starts a runtime through a wrapper.
+ */
+export class EntrypointError extends Error {
+  readonly exitCode: number | undefined;
+  constructor(message: string, exitCode?: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
 
 const asset = (name: string): string => fileURLToPath(new URL(`./bootstrap/${name}`, import.meta.url));
 const nodeBootstrap = asset('node/main.mjs');
@@ -78,6 +87,8 @@ export function planLaunch(
     TZ: ':UTC',
     AWS_XRAY_CONTEXT_MISSING: 'LOG_ERROR',
     AWS_XRAY_DAEMON_ADDRESS: '127.0.0.1:2000',
+    _AWS_XRAY_DAEMON_ADDRESS: '127.0.0.1',
+    _AWS_XRAY_DAEMON_PORT: '2000',
     HOME: folders.temporary,
     TMPDIR: folders.temporary,
     // A base with keys has all of theirs: long-lived ones have no token.
@@ -100,7 +111,7 @@ export function planLaunch(
     needs.push(...python.folders);
     words = [python.path, '-u', pythonBootstrap, details.runtimeApi];
   }
-  if (wrapper !== undefined && wrapper !== '') words = [realPath(wrapper, folders), ...words];
+  if (wrapper !== undefined && wrapper !== '') words = [findWrapper(wrapper, folders), ...words];
   return { command: words[0]!, args: words.slice(1), environment, ownRuntime: !custom, needs };
 }
 
@@ -115,7 +126,7 @@ export async function findExtensions(layers: string | undefined): Promise<string
 }
 
 const hiddenFromExtensions =
-  /^(?:_HANDLER|AWS_EXECUTION_ENV|AWS_LAMBDA_LOG_(?:GROUP|STREAM)_NAME|LAMBDA_TASK_ROOT|LAMBDA_RUNTIME_DIR|AWS_XRAY_.*)$/;
+  /^(?:_HANDLER|AWS_EXECUTION_ENV|AWS_LAMBDA_LOG_(?:GROUP|STREAM)_NAME|LAMBDA_TASK_ROOT|LAMBDA_RUNTIME_DIR|_?AWS_XRAY_.*)$/;
 
 /** An extension's process has the runtime's environment, but for what is the runtime's only. */
 export function planExtension(runtime: LaunchPlan, folders: Folders, name: string): LaunchPlan {
@@ -192,6 +203,19 @@ function reserved(
 function realPath(path: string, folders: Folders): string {
   if (path.startsWith('/opt/') && folders.layers !== undefined) return join(folders.layers, path.slice(5));
   if (path.startsWith('/var/task/')) return join(folders.task, path.slice(10));
+  return path;
+}
+
+function findWrapper(wrapper: string, folders: Folders): string {
+  const path = realPath(wrapper, folders);
+  const there = statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  // As a shell says it.
+  if (!there) throw new EntrypointError(`${wrapper}: No such file or directory`, 127);
+  try {
+    accessSync(path, constants.X_OK);
+  } catch {
+    throw new EntrypointError(`${wrapper}: Permission denied`, 126);
+  }
   return path;
 }
 

@@ -28,6 +28,8 @@ export class Pool implements EnvironmentOwner {
   /** Environments that nobody waits for and that are still to be started. */
   #spare = 0;
   #provisioned = 0;
+  /** Provisioned environments that are being started and are not among the others yet. */
+  #provisioning = 0;
   #retired = false;
   #prepared: Promise<Omit<EnvironmentOptions, 'provisioned'>> | undefined;
   readonly #stopping = new Set<Promise<void>>();
@@ -73,7 +75,7 @@ export class Pool implements EnvironmentOwner {
   provision(count: number): void {
     this.#provisioned = count;
     if (this.#retired) return;
-    for (let have = this.#provisionedNow(); have < count; have++) void this.#start(true);
+    for (let have = this.#provisionedNow() + this.#provisioning; have < count; have++) void this.#start(true);
   }
 
   /** Resolves once at least `count` environments are there and none is being started. */
@@ -104,8 +106,12 @@ export class Pool implements EnvironmentOwner {
     }
   }
 
-  watchMemory(): void {
-    for (const environment of this.#environments) if (environment.phase === 'busy') environment.watchMemory();
+  /** Of what works, or of all, with their children: Lambda freezes idle environments, here they may go on. */
+  watchMemory(of: 'working' | 'all'): void {
+    for (const environment of this.#environments) {
+      const { phase } = environment;
+      if (of === 'all' || phase === 'busy' || phase === 'initializing') environment.watchMemory(of === 'all');
+    }
   }
 
   /** No new invocations: idle environments end now, busy ones with their invocation. Gives back what still waits. */
@@ -171,7 +177,10 @@ export class Pool implements EnvironmentOwner {
     let environment: Environment | undefined;
     try {
       this.#prepared ??= this.#options.prepare(this.version);
-      const options = await this.#prepared;
+      if (provisioned) this.#provisioning++;
+      const options = await this.#prepared.finally(() => {
+        if (provisioned) this.#provisioning--;
+      });
       if (this.#retired) return;
       environment = new Environment(this.version, { ...options, provisioned }, this);
       this.#environments.add(environment);

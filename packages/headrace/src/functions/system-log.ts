@@ -18,7 +18,7 @@ export interface ReportFigures extends EndStatus {
 export interface SystemLog {
   initStart(phase: 'init' | 'invoke'): string | undefined;
   /** After an initialisation that failed (Text), or any (JSON at DEBUG). */
-  initReport(phase: 'init' | 'invoke', end: EndStatus, durationMilliseconds: number): string | undefined;
+  initEnd(phase: 'init' | 'invoke', end: EndStatus, durationMilliseconds: number): readonly string[];
   start(requestId: string, invokedArn: string): string | undefined;
   end(figures: ReportFigures): readonly string[];
 }
@@ -50,10 +50,11 @@ function textLog(version: FunctionVersion, details: LogDetails): SystemLog {
   return {
     initStart: () =>
       `INIT_START Runtime Version: ${runtimeVersion(version)}\tRuntime Version ARN: ${runtimeArn(version, details.region)}`,
-    initReport: (phase, end, duration) => {
-      if (end.status === 'success') return undefined;
-      const type = end.errorType === undefined ? '' : `\tError Type: ${end.errorType}`;
-      return `INIT_REPORT Init Duration: ${duration.toFixed(2)} ms\tPhase: ${phase}\tStatus: ${end.status}${type}`;
+    initEnd: (phase, end, duration) => {
+      if (end.status === 'success') return [];
+      // Of a time-out there is no type to tell.
+      const type = end.errorType === undefined || end.status === 'timeout' ? '' : `\tError Type: ${end.errorType}`;
+      return [`INIT_REPORT Init Duration: ${duration.toFixed(2)} ms\tPhase: ${phase}\tStatus: ${end.status}${type}`];
     },
     start: (requestId) => `START RequestId: ${requestId} Version: ${version.version}`,
     end: (figures) => {
@@ -95,10 +96,11 @@ function jsonLog(version: FunctionVersion, details: LogDetails): SystemLog {
             instanceId: details.environmentId,
             instanceMaxMemory: version.memorySizeMegabytes * 1_048_576,
           }),
-    initReport: (phase, end, duration) => {
-      if (level > ranks.DEBUG && end.status === 'success') return undefined;
-      const metrics = { durationMs: rounded(duration) };
-      return line('initReport', { ...initialization, phase, ...statusOf(end), metrics });
+    initEnd: (phase, end, duration) => {
+      if (level > ranks.DEBUG && end.status === 'success') return [];
+      const record = { ...initialization, phase, ...statusOf(end) };
+      const report = line('initReport', { ...record, metrics: { durationMs: rounded(duration) } });
+      return level > ranks.DEBUG ? [report] : [line('initRuntimeDone', record), report];
     },
     start: (requestId, functionArn) =>
       level > ranks.INFO ? undefined : line('start', { requestId, functionArn, version: version.version }),

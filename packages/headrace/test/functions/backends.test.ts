@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { after, test } from 'node:test';
-import { portOf } from '@headrace/testing';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { generateCertificates, needs, portOf, temporaryFolder } from '@headrace/testing';
 import { functionVersion, Workbench } from './support.ts';
 
 const bench = await Workbench.start();
@@ -98,6 +101,35 @@ test('an endpoint that cannot be reached or breaks off is unavailable', async ()
 test('an endpoint that does not answer in time is a time-out', async () => {
   const failure = await bench.failure(add(await serve(() => {}), 1));
   assert.deepEqual([failure.errorType, failure.reason], ['Sandbox.Timedout', 'timeout']);
+});
+
+test('an HTTPS endpoint is called when its certificate is good, and not otherwise', {
+  skip: needs('openssl'),
+}, async () => {
+  const folder = temporaryFolder('backends');
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const { authority, server: pair } = await generateCertificates(folder);
+  let connections = 0;
+  const server = createHttpsServer({ key: pair.key, cert: pair.certificate }, (_request, response) =>
+    response.end('"safe"'),
+  );
+  server.on('secureConnection', () => connections++);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `https://127.0.0.1:${portOf(server)}/`;
+  const refused = await bench.invoke(add(url));
+  assert.match(refused.kind === 'unavailable' ? refused.message : '', /cannot be reached: .*certificate/);
+  const before = getCACertificates('default');
+  setDefaultCACertificates([...before, authority]);
+  after(() => setDefaultCACertificates(before));
+  const name = add(url);
+  assert.equal(await bench.result(name), 'safe');
+  const established = connections;
+  assert.equal(await bench.result(name), 'safe');
+  assert.equal(connections, established, 'the connection is used again');
 });
 
 test('reserved concurrency holds for backends too', async () => {

@@ -88,6 +88,36 @@ test('an extension that ends is Extension.Crash, at init and later', async () =>
   assert.equal((await bench.failure('g')).errorType, 'Extension.Crash');
 });
 
+test('after a time-out and a crash extensions hear why, and the next invocation has them again', async () => {
+  const bench = await Workbench.start();
+  const journal = join(bench.directory, 'journal');
+  const layer = await zip(join(bench.directory, 'layer.zip'), { 'extensions/watcher': extension(journal) });
+  await bench.add(
+    'f',
+    {
+      'index.mjs': `export const handler = async (event) => { if (event === 'hang') for (;;); if (event === 'exit') process.exit(1); return 'ok'; };`,
+    },
+    { layers: [layer], timeoutSeconds: 1 },
+  );
+  const lines = (): string[] => readFileSync(journal, 'utf8').trim().split('\n');
+  assert.equal(await bench.result('f'), 'ok');
+  assert.equal((await bench.failure('f', 'hang')).errorType, 'Sandbox.Timedout');
+  await eventually(() => lines().at(-1) === 'SHUTDOWN timeout');
+  assert.equal(await bench.result('f'), 'ok');
+  assert.equal((await bench.failure('f', 'exit')).errorType, 'Runtime.ExitError');
+  await eventually(() => lines().at(-1) === 'SHUTDOWN failure');
+  assert.equal(await bench.result('f'), 'ok');
+  assert.ok(lines().filter((line) => line.startsWith('registered')).length >= 3);
+});
+
+test('an extension that cannot be started is Extension.LaunchError', async () => {
+  const bench = await Workbench.start();
+  const layer = await zip(join(bench.directory, 'layer.zip'), { 'extensions/watcher': '#!/nowhere/at/all\n' });
+  await bench.add('f', { 'index.mjs': 'export const handler = async () => 1;' }, { layers: [layer] });
+  const failure = await bench.failure('f');
+  assert.deepEqual([failure.errorType, failure.reason], ['Extension.LaunchError', 'init']);
+});
+
 test('an internal extension registers in init, not later, and not for SHUTDOWN', async () => {
   const bench = await Workbench.start();
   await bench.add('f', {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '@headrace/testing';
+import { queryLog } from '../../src/functions/log-reader.ts';
 import { functionVersion, type VersionChanges, Workbench, writeFiles } from './support.ts';
 
 const bench = await Workbench.start();
@@ -22,6 +24,20 @@ const alive = (pid: number): boolean => {
     return false;
   }
 };
+
+// Begun here, awaited at the end of this file: it takes the ten seconds that Lambda gives.
+const slowInit = `import { existsSync, writeFileSync } from 'node:fs'; import { tmpdir } from 'node:os'; import { join } from 'node:path';
+  const file = join(tmpdir(), 'first'); if (!existsSync(file)) { writeFileSync(file, ''); await new Promise((r) => setTimeout(r, 60000)); }
+  export const handler = async () => 'ready';`;
+const slowBegan = performance.now();
+const slowName = await add(slowInit);
+const slow = bench.invoke(slowName, {}, { logTail: true }).then((outcome) => ({ outcome, at: performance.now() }));
+
+/** Messages in the log of a function, from the beginning. */
+async function logOf(name: string): Promise<string[]> {
+  const found = await queryLog(join(bench.directory, 'data/logs'), `/aws/lambda/${name}`, {});
+  return (found?.events ?? []).map((event) => event.message);
+}
 
 test('a time-out ends the process, keeps /tmp and answers with Sandbox.Timedout', async () => {
   const name = await add(
@@ -239,6 +255,125 @@ test('a bootstrap that is missing, not executable or exits is an init error', as
   assert.match(failure.errorMessage, /exit status 7$/);
 });
 
+test('a wrapper that is missing or not executable ends as the shell that would start it', async () => {
+  const source = `export const handler = async () => 1;`;
+  const missing = await bench.failure(
+    await add(source, { environment: { AWS_LAMBDA_EXEC_WRAPPER: '/var/task/nothing.sh' } }),
+  );
+  assert.deepEqual([missing.errorType, missing.reason], ['Runtime.ExitError', 'init']);
+  assert.match(missing.errorMessage, /Error: Runtime exited with error: exit status 127$/);
+  const plain = await bench.failure(
+    await add(source, { environment: { AWS_LAMBDA_EXEC_WRAPPER: '/var/task/index.mjs' } }),
+  );
+  assert.match(plain.errorMessage, /exit status 126$/);
+});
+
+test('a process is watched for its memory also while it starts, between invocations, and for its children', {
+  skip: linux ? false : 'needs /proc',
+}, async () => {
+  const grow = `const held = []; const grow = () => { held.push(Buffer.alloc(16 << 20, 1)); setTimeout(grow, 5); };`;
+  const atInit = await bench.failure(
+    await add(`${grow} grow(); await new Promise((r) => setTimeout(r, 8000)); export const handler = 1;`),
+  );
+  assert.deepEqual([atInit.errorType, atInit.reason], ['Runtime.ExitError', 'init']);
+  assert.match(atInit.errorMessage, /signal: killed$/);
+  const later = await add(`${grow} export const handler = async () => { setTimeout(grow, 10); return process.pid; };`);
+  const first = Number(await bench.result(later));
+  const processId = (): number | undefined =>
+    bench.engine.snapshot().find((each) => each.functionName === later)?.processId;
+  await eventually(() => !alive(first) && processId() === undefined);
+  assert.notEqual(await bench.result(later), first);
+  const parent = await add(
+    `import { spawn } from 'node:child_process';
+     export const handler = async () => { const child = spawn(process.execPath, ['-e', 'const b = Buffer.alloc(300 << 20, 1); setTimeout(() => b, 60000)']); return child.pid; };`,
+  );
+  const child = Number(await bench.result(parent));
+  await eventually(() => !alive(child));
+});
+
+test('the log of failed initialisations says phase, status and type', async () => {
+  const name = await add(`throw new RangeError('top');`);
+  await bench.failure(name);
+  await eventually(async () => (await logOf(name)).at(-1)?.startsWith('REPORT'));
+  const lines = await logOf(name);
+  const reports = lines.filter((line) => line.startsWith('INIT_REPORT'));
+  assert.match(
+    reports[0]!,
+    /^INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: error\tError Type: Runtime\.Unknown$/,
+  );
+  assert.match(reports[1]!, /\tPhase: invoke\tStatus: error\t/);
+  assert.equal(reports.length, 2);
+  assert.match(
+    lines[1]!,
+    /^\S+Z\tundefined\tERROR\tUncaught Exception \t\{"errorType":"RangeError","errorMessage":"top",/,
+  );
+  assert.ok(lines.findIndex((line) => line.startsWith('START')) > lines.lastIndexOf(reports[1]!), 'START comes after');
+  assert.match(lines.at(-1)!, /\tStatus: error\tError Type: Runtime\.Unknown\t$/);
+});
+
+test('an exit is in the REPORT, an ordinary error of the handler is not', async () => {
+  const name = await add(
+    `export const handler = async (event) => { if (event === 'exit') process.exit(2); throw new Error('plain'); };`,
+  );
+  const tail = async (event: string): Promise<string> => {
+    const outcome = await bench.invoke(name, event, { logTail: true });
+    return 'logTail' in outcome ? outcome.logTail!.toString() : '';
+  };
+  assert.match(
+    await tail('exit'),
+    / MB\t(?:Init Duration: \S+ ms\t)?Status: error\tError Type: Runtime\.ExitError\t\n$/,
+  );
+  assert.match(await tail('throw'), / MB\t\n$/);
+});
+
+test('a runtime without extensions never sees SIGTERM', async () => {
+  const own = await Workbench.start();
+  const seen = join(own.directory, 'seen');
+  await own.add('f', {
+    'index.mjs': `import { writeFileSync } from 'node:fs'; process.on('SIGTERM', () => writeFileSync(${JSON.stringify(seen)}, '')); export const handler = async () => process.pid;`,
+  });
+  const pid = Number(await own.result('f'));
+  const started = performance.now();
+  await own.engine.stop();
+  assert.ok(performance.now() - started < 450, 'no time is given');
+  await eventually(() => !alive(pid));
+  assert.ok(!existsSync(seen));
+});
+
+test('the environment of other runtimes, formats and log groups', async () => {
+  const bootstrap = `#!/bin/sh
+while true; do
+  id=$(curl -sS -D - -o /dev/null "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" | tr -d '\\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')
+  [ -n "$id" ] || exit 1
+  env | sed 's/["\\]//g; s/.*/"&"/' | tr '\\n' ',' | sed 's/^/[/; s/,$/]/' > out.json
+  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" --data-binary @out.json > /dev/null
+done
+`;
+  await bench.add(
+    'custom',
+    { bootstrap },
+    {
+      runtime: 'provided.al2023',
+      logging: { format: 'JSON', applicationLevel: 'WARN', logGroup: 'shared' },
+      environment: { MINE: 'yes', _HANDLER: 'no', AWS_LAMBDA_RUNTIME_API: 'no', NODE_OPTIONS: '--throw-deprecation' },
+    },
+  );
+  const variables = new Map(
+    ((await bench.result('custom')) as string[]).map((each) => each.split(/=(.*)/s) as [string, string]),
+  );
+  assert.equal(variables.get('MINE'), 'yes');
+  assert.equal(variables.get('NODE_OPTIONS'), '--throw-deprecation');
+  assert.equal(variables.get('_HANDLER'), 'index.handler');
+  assert.match(variables.get('AWS_LAMBDA_RUNTIME_API')!, /^127\.0\.0\.1:\d+$/);
+  assert.equal(variables.get('AWS_LAMBDA_LOG_FORMAT'), 'JSON');
+  assert.equal(variables.get('AWS_LAMBDA_LOG_LEVEL'), 'WARN');
+  assert.equal(variables.get('AWS_LAMBDA_LOG_GROUP_NAME'), 'shared');
+  assert.match(variables.get('AWS_LAMBDA_LOG_STREAM_NAME')!, /^\d{4}\/\d\d\/\d\d\/custom\[\$LATEST\][0-9a-f]{32}$/);
+  for (const absent of ['AWS_EXECUTION_ENV', '_X_AMZN_TRACE_ID', 'NODE_PATH', 'PYTHONPATH']) {
+    assert.ok(!variables.has(absent), absent);
+  }
+});
+
 test('the environment holds what Lambda shows and nothing of the engine', async () => {
   process.env['ENGINE_SECRET'] = 'secret';
   const name = await add(`export const handler = async () => process.env;`, {
@@ -264,9 +399,21 @@ test('the environment holds what Lambda shows and nothing of the engine', async 
   }
   assert.match(environment['_X_AMZN_TRACE_ID']!, /^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$/);
   assert.match(environment['AWS_LAMBDA_RUNTIME_API']!, /^127\.0\.0\.1:\d+$/);
-  const known = /^(?:AWS_|LAMBDA_|_HANDLER$|_X_AMZN|LANG$|PATH$|LD_LIBRARY_PATH$|NODE_PATH$|TZ$|HOME$|TMPDIR$|MINE$)/;
+  const known =
+    /^(?:AWS_|_AWS_XRAY_|LAMBDA_|_HANDLER$|_X_AMZN|LANG$|PATH$|LD_LIBRARY_PATH$|NODE_PATH$|TZ$|HOME$|TMPDIR$|MINE$)/;
   assert.deepEqual(
     Object.keys(environment).filter((key) => !known.test(key)),
     [],
   );
+});
+
+test('an initialisation over ten seconds is stopped and repeated inside of the invocation', async () => {
+  const { outcome, at } = await slow;
+  assert.ok(outcome.kind === 'success');
+  assert.equal(outcome.payload.toString(), '"ready"');
+  assert.ok(at - slowBegan >= 10_000, `after ${at - slowBegan} ms`);
+  const reports = (await logOf(slowName)).filter((line) => line.startsWith('INIT_REPORT'));
+  assert.equal(reports.length, 1);
+  assert.match(reports[0]!, /^INIT_REPORT Init Duration: 1\d{4}\.\d\d ms\tPhase: init\tStatus: timeout$/);
+  assert.ok(!outcome.logTail!.toString().includes('Init Duration'), 'it is part of the duration');
 });

@@ -120,6 +120,30 @@ test('JSON logs: platform records by level, application records with their messa
   );
 });
 
+test('JSON logs at DEBUG tell of the initialisation and of the runtime, too', async () => {
+  const bench = await Workbench.start();
+  await bench.add(
+    'f',
+    { 'index.mjs': 'export const handler = async () => 1;' },
+    { logging: { format: 'JSON', systemLevel: 'DEBUG' } },
+  );
+  await bench.result('f');
+  const lines = await eventually(async () => {
+    const found = await queryLog(join(bench.directory, 'data/logs'), '/aws/lambda/f', {});
+    return found?.events.length === 6 && found.events.map(({ message }) => JSON.parse(message));
+  });
+  assert.deepEqual(
+    lines.map(({ type }) => type.replace('platform.', '')),
+    ['initStart', 'initRuntimeDone', 'initReport', 'start', 'runtimeDone', 'report'],
+  );
+  const common = { initializationType: 'on-demand', phase: 'init', status: 'success' };
+  assert.deepEqual(lines[1].record, common);
+  const { metrics, ...report } = lines[2].record;
+  assert.deepEqual(report, common);
+  assert.ok(metrics.durationMs > 0);
+  assert.deepEqual(Object.keys(lines[4].record.metrics), ['durationMs', 'producedBytes']);
+});
+
 test('files rotate and a group stays within its bounds', async () => {
   const directory = join(folder, 'bounded');
   const logs = new LogFiles(directory, { fileBytes: 10_000, groupBytes: 50_000, groupStreams: 5 });

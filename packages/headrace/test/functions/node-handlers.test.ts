@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { functionLogChannel } from '../../src/telemetry/channels.ts';
 import { type VersionChanges, Workbench } from './support.ts';
 
 const bench = await Workbench.start();
@@ -146,6 +147,29 @@ for (const [what, source, expected] of [
     assert.notEqual(environment?.processId, undefined);
   });
 }
+
+test('Node 22: a handler with a callback is warned about once an environment, unless told not to', async () => {
+  const source = `export const handler = (event, context, callback) => callback(null, 1);`;
+  const lines: string[] = [];
+  const listen = (message: unknown): void => void lines.push((message as { line: string }).line);
+  functionLogChannel.subscribe(listen);
+  const name = await add(source, node22);
+  assert.equal(await bench.result(name), 1);
+  assert.equal(await bench.result(name), 1);
+  const quiet = { ...node22, environment: { AWS_LAMBDA_NODEJS_DISABLE_CALLBACK_WARNING: 'true' } };
+  assert.equal(await bench.result(await add(source, quiet)), 1);
+  assert.equal(
+    await bench.result(await add(`export const handler = async (event, context, callback) => 1;`, node22)),
+    1,
+  );
+  functionLogChannel.unsubscribe(listen);
+  const warnings = lines.filter((line) => line.includes('callback-based'));
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0]!,
+    /Z\tundefined\tWARN\tAWS Lambda plans to remove support for callback-based function handlers/,
+  );
+});
 
 test('Node 24: a synchronous return value is the result', async () => {
   assert.equal(await bench.result(await add(`export const handler = () => 7;`)), 7);

@@ -100,7 +100,9 @@ test('concurrency counts agree with a plain count under random changes', () => {
 test('provisioned environments are warm before the first invocation and stay', async () => {
   const bench = await start({ idleTimeoutMilliseconds: 1 }, { version: '1' });
   bench.engine.setProvisionedConcurrency('f', '1', 2);
+  bench.engine.setProvisionedConcurrency('f', '1', 2);
   await eventually(() => bench.engine.snapshot().filter((each) => each.state === 'idle').length === 2);
+  assert.equal(bench.engine.snapshot().length, 2);
   const pids = new Set(bench.engine.snapshot().map((each) => each.processId));
   const results = (await Promise.all([bench.result('f:1', 100), bench.result('f:1', 100)])) as [number, number][];
   assert.deepEqual(new Set(results.map(([pid]) => pid)), pids);

@@ -47,6 +47,27 @@ test('an invocation without client context has None', { skip }, async () => {
   assert.equal(await bench.result(await add('def handler(e, c):\n    return c.client_context is None')), true);
 });
 
+test('the remaining time is never below zero, and context.log writes to the log', { skip }, async () => {
+  const name = await add(
+    'import time\ndef handler(e, c):\n    c.log("said\\n")\n    c._deadline = 0\n    return [c.get_remaining_time_in_millis(), repr(c)]',
+  );
+  const outcome = await bench.invoke(name, {}, { logTail: true });
+  assert.ok(outcome.kind === 'success');
+  const [left, shown] = JSON.parse(outcome.payload.toString());
+  assert.equal(left, 0);
+  assert.match(shown, /^LambdaContext\(\[aws_request_id=/);
+  assert.match(outcome.logTail!.toString(), /^said$/m);
+});
+
+test('a client context that is no object is Runtime.LambdaContextUnmarshalError', { skip }, async () => {
+  const clientContext = Buffer.from('5').toString('base64');
+  const name = await add('def handler(e, c): return 1');
+  const outcome = await bench.invoke(name, {}, { clientContext });
+  assert.ok(outcome.kind === 'function-error');
+  assert.equal(JSON.parse(outcome.payload.toString()).errorType, 'Runtime.LambdaContextUnmarshalError');
+  assert.equal(await bench.result(name), 1);
+});
+
 for (const [what, body, runtime, expected] of [
   ['None is null', 'return None', 'python3.12', 'null'],
   [
@@ -92,6 +113,7 @@ for (const [what, body, type, message] of [
     /^Unable to marshal response: Object of type object is not JSON serializable$/,
   ],
   ['sys.exit', 'import sys; sys.exit(4)', 'Runtime.ExitError', /Runtime exited with error: exit status 4$/],
+  ['KeyboardInterrupt', 'raise KeyboardInterrupt()', 'Runtime.ExitError', /Runtime exited with error: /],
   [
     'a segmentation fault',
     'import os, signal; os.kill(os.getpid(), signal.SIGSEGV)',

@@ -212,6 +212,18 @@ if (!legacy && !streaming && handler.length >= 3) {
   error.name = 'Runtime.CallbackHandlerDeprecated';
   fatal(error, 'Uncaught Exception', 129);
 } else {
+  // In AWS's words.
+  if (
+    legacy &&
+    !streaming &&
+    !isAsync &&
+    handler.length === 3 &&
+    environment.AWS_LAMBDA_NODEJS_DISABLE_CALLBACK_WARNING === undefined
+  ) {
+    console.warn(
+      'AWS Lambda plans to remove support for callback-based function handlers starting with Node.js 24. You will need to update this function to use an async handler to use Node.js 24 or later. For more information and to provide feedback on this change, see https://github.com/aws/aws-lambda-nodejs-runtime-interface-client/issues/137. To disable this warning, set the AWS_LAMBDA_NODEJS_DISABLE_CALLBACK_WARNING environment variable.',
+    );
+  }
   initializing = false;
   channel.start(onEvent);
 }

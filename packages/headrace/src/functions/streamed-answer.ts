@@ -1,0 +1,32 @@
+import type { ResponseStreamSink } from './definition.ts';
+import { responsePayloadLimit, streamedPayloadLimit } from './error-payloads.ts';
+
+/** A streamed answer on its way: handed on piece by piece where somebody takes it so, else collected. */
+export class StreamedAnswer {
+  readonly #sink: ResponseStreamSink | undefined;
+  readonly #limit: number;
+  readonly #pieces: Buffer[] = [];
+  #length = 0;
+
+  constructor(sink: ResponseStreamSink | undefined, contentType: string) {
+    this.#sink = sink;
+    this.#limit = sink === undefined ? responsePayloadLimit : streamedPayloadLimit;
+    sink?.start({ contentType, headers: {} });
+  }
+
+  add(piece: Buffer): void {
+    this.#length += piece.length;
+    if (this.tooLarge) return;
+    if (this.#sink === undefined) this.#pieces.push(piece);
+    else this.#sink.write(piece);
+  }
+
+  get tooLarge(): boolean {
+    return this.#length > this.#limit;
+  }
+
+  /** What nobody has taken yet. */
+  payload(): Buffer {
+    return Buffer.concat(this.#pieces);
+  }
+}
