@@ -144,8 +144,29 @@ test('an anomaly is one run with the column and direction that made it', () => {
   assert.ok(strongest.from >= 2000 && strongest.peak <= 2003, JSON.stringify(strongest));
   assert.equal(strongest.columns[0]!.name, 'level');
   assert.equal(strongest.columns[0]!.direction, 'high');
+  assert.equal(strongest.columns[0]!.row, 2000, 'whichever row of the shingle scored highest');
   assert.equal(suitableThreshold('raw', 1, 256), 3);
   assert.ok(Math.abs(suitableThreshold('raw', 1, 1024) - 3 * (Math.log2(1025) / Math.log2(257))) < 1e-12);
+});
+
+test('a second incident, lower than the first, is still too high', () => {
+  const rows = Array.from({ length: 1500 }, (_, t) => [t === 700 ? 30_000 : t === 800 ? 25_000 : 200 + (t % 11)]);
+  const table = { names: rows.map((_, t) => `t${t}`), columns: ['latency'], rows, filled: 0 };
+  const { anomalies } = scoreTable(table, {
+    features: 'raw',
+    shingleSize: 1,
+    numberOfTrees: 50,
+    sampleSize: 256,
+    randomSeed: 1,
+    threshold: undefined,
+  });
+  assert.deepEqual(
+    anomalies.map(({ peak, columns }) => [peak, columns[0]!.direction]),
+    [
+      [700, 'high'],
+      [800, 'high'],
+    ],
+  );
 });
 
 test('the plot keeps every spike, marks the anomalies and shows names as text', () => {
@@ -168,6 +189,17 @@ test('the plot keeps every spike, marks the anomalies and shows names as text', 
   assert.ok(!svg.includes('NaN'));
   assert.equal(svg.match(/<circle/g)!.length, 2 * scored.anomalies.length);
   assert.match(svg, /threshold 3\.00/);
+  for (const tick of ['0', '500', '1,000']) assert.ok(svg.includes(`>${tick}</text>`), `tick ${tick}`);
+  assert.equal(svg.match(/&#60;t2000&#62;/g)!.length, 2, 'the strongest is named, and says its score when pointed at');
+});
+
+test('the plot takes what a column can hold: one row, a constant, the largest and smallest numbers', () => {
+  for (const values of [[5], [5, 5, 5], [0, 1e300], [-1e-300, 1e-300], [1e15, 1e15 + 1], [-3, 40]]) {
+    const table = { names: values.map(String), columns: ['c'], rows: values.map((value) => [value]), filled: 0 };
+    const scored = { scores: Float64Array.from(values, () => 1), threshold: 3, warmUp: 64, anomalies: [] };
+    const svg = plotScores('edge', table, scored);
+    assert.ok(!/NaN|Infinity|undefined/.test(svg), String(values));
+  }
 });
 
 test('headrace anomaly prints, writes and draws; bad input is named', async () => {

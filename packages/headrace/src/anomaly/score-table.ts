@@ -12,6 +12,16 @@ export interface ScoreOptions {
   readonly threshold: number | undefined;
 }
 
+/** A column's part in an anomaly. */
+export interface ColumnShare {
+  readonly name: string;
+  /** Of the score, 0 to 1. */
+  readonly share: number;
+  /** The row of the shingle that weighs most in this column: position in the table. */
+  readonly row: number;
+  readonly direction: 'high' | 'low';
+}
+
 /** Rows in a run above the threshold, with the one that scored highest. */
 export interface Anomaly {
   /** Positions in the table. */
@@ -19,8 +29,8 @@ export interface Anomaly {
   readonly to: number;
   readonly peak: number;
   readonly score: number;
-  /** Share of the score by column, the largest first. */
-  readonly columns: readonly { readonly name: string; readonly share: number; readonly direction: 'high' | 'low' }[];
+  /** What made up the score by column, the largest first. */
+  readonly columns: readonly ColumnShare[];
 }
 
 export interface Scored {
@@ -51,6 +61,7 @@ export function scoreTable(table: Table, options: ScoreOptions): Scored {
     sampleSize,
     randomSeed,
   });
+  const usual = table.columns.map((_, j) => usualRange(table, j));
   const scalers = table.columns.map((_, j) => new RobustScaler(floorOf(table, j)));
   const scores = new Float64Array(table.rows.length);
   const anomalies: Anomaly[] = [];
@@ -69,7 +80,7 @@ export function scoreTable(table: Table, options: ScoreOptions): Scored {
           to: t,
           peak: t,
           score,
-          columns: sharesOf(forest, point, table),
+          columns: sharesOf(forest, point, table, t, usual),
         };
         if (continues) anomalies[anomalies.length - 1] = found;
         else anomalies.push(found);
@@ -87,24 +98,51 @@ function floorOf(table: Table, column: number): number {
   return Math.max(mean / 100, 1e-9);
 }
 
-function sharesOf(forest: RandomCutForest, point: readonly number[], table: Table): Anomaly['columns'] {
+/** What all but one row in twenty lie in, on either side. */
+function usualRange(table: Table, column: number): readonly [low: number, high: number] {
+  const sorted = Float64Array.from(table.rows, (row) => row[column]!).sort();
+  const rank = Math.floor((sorted.length - 1) * 0.05);
+  return [sorted[rank]!, sorted[sorted.length - 1 - rank]!];
+}
+
+function sharesOf(
+  forest: RandomCutForest,
+  point: readonly number[],
+  table: Table,
+  row: number,
+  usual: readonly (readonly [low: number, high: number])[],
+): ColumnShare[] {
   const { high, low } = forest.attribution(point);
   const width = table.columns.length;
+  const blocks = high.length / width;
   let total = 0;
-  const sums = table.columns.map((name, j) => {
-    let [above, below] = [0, 0];
-    for (let at = j; at < high.length; at += width) {
-      above += high[at]!;
-      below += low[at]!;
+  const found = table.columns.map((name, j) => {
+    let sum = 0;
+    let strongest = { share: -1, block: blocks - 1, direction: 'high' as 'high' | 'low' };
+    for (let block = 0; block < blocks; block++) {
+      const [above, below] = [high[block * width + j]!, low[block * width + j]!];
+      sum += above + below;
+      if (above + below > strongest.share) {
+        strongest = { share: above + below, block, direction: above >= below ? 'high' : 'low' };
+      }
     }
-    total += above + below;
-    return { name, above, below };
-  });
-  return sums
-    .map(({ name, above, below }) => ({
+    total += sum;
+    const at = Math.max(0, row - (blocks - 1 - strongest.block));
+    return {
       name,
-      share: total > 0 ? (above + below) / total : 0,
-      direction: above >= below ? ('high' as const) : ('low' as const),
-    }))
+      sum,
+      row: at,
+      direction: blocks === 1 ? directionOf(j, at, strongest.direction) : strongest.direction,
+    };
+  });
+  return found
+    .map(({ sum, ...column }) => ({ ...column, share: total > 0 ? sum / total : 0 }))
     .sort((a, b) => b.share - a.share);
+
+  /** A value that few exceed is too high, also where earlier incidents were higher still and it is low beside them. */
+  function directionOf(column: number, at: number, attributed: 'high' | 'low'): 'high' | 'low' {
+    const value = table.rows[at]![column]!;
+    const [least, most] = usual[column]!;
+    return value > most ? 'high' : value < least ? 'low' : attributed;
+  }
 }

@@ -107,7 +107,7 @@ function describe(table: Table, anomalies: Scored['anomalies']): string[] {
   const width = Math.max(0, ...anomalies.map(({ peak }) => table.names[peak]!.length));
   return anomalies.map(({ peak, from, to, score, columns }) => {
     const cause = columns[0]!;
-    const value = table.rows[peak]![table.columns.indexOf(cause.name)];
+    const value = table.rows[cause.row]![table.columns.indexOf(cause.name)];
     const rows = to > from ? `${to - from + 1} rows` : '1 row';
     return (
       `  ${score.toFixed(3)}  ${table.names[peak]!.padEnd(width)}  ${rows.padStart(8)}  ` +
