@@ -378,6 +378,24 @@ describe('stop', () => {
     assert.equal(engine.store.get(UUID)!.status.state, 'Enabled');
   });
 
+  test('during an end that has more time, it takes no longer than it may', async () => {
+    const engine = new SimulatedEngine();
+    engine.latency = 600_000;
+    engine.supervisor.create(definition());
+    engine.produce(0, ...values(1));
+    await engine.run(1000);
+    engine.supervisor.update({ ...definition(), enabled: false });
+    await engine.run(1000);
+    let isStopped = false;
+    void engine.supervisor.stop({ drainTimeoutMilliseconds: 2000 }).then(() => {
+      isStopped = true;
+    });
+    await engine.run(1900);
+    assert.equal(isStopped, false);
+    await engine.run(200);
+    assert.equal(isStopped, true);
+  });
+
   test('says what could not be committed any more: it comes again', async () => {
     const engine = new SimulatedEngine();
     engine.supervisor.create(definition({ batchSize: 2 }));
@@ -609,6 +627,28 @@ describe('the blocked record', () => {
       [['kafka://orders-parked', 'Parked', 1]],
     );
     assert.equal(engine.committed(), 3);
+  });
+
+  test('parked, it is overtaken by nothing, also where its batch holds another partition before it', async () => {
+    let arrive = (): void => {};
+    const engine = new SimulatedEngine({
+      ...slow,
+      partitions: 2,
+      destinations: { deliver: () => new Promise((resolve) => void (arrive = resolve)) },
+    });
+    engine.handler = () => (engine.invocations.length === 1 ? failWith('no') : succeed());
+    engine.supervisor.create(definition({ batchSize: 3 }));
+    engine.produce(0, ...values(1));
+    engine.produce(1, ...values(2));
+    await engine.run(2000);
+    assert.deepEqual(engine.invocations[0]!.records, { 'orders-0': [0], 'orders-1': [0, 1] });
+    engine.supervisor.park(UUID, { topic: 'orders', partition: 1, offset: 0 }, 'orders-parked');
+    await engine.run(1000);
+    assert.equal(engine.invocations.length, 1);
+    arrive();
+    await engine.run(1000);
+    assert.deepEqual(engine.invocations[1]!.records, { 'orders-0': [0], 'orders-1': [1] });
+    assert.equal(engine.committed(1), 2);
   });
 
   test('what does not block, or would come back, is refused', async () => {

@@ -100,9 +100,10 @@ export class ActiveMapping {
 
   /**
    * Finishes or hands back what is in flight within the limit, commits, leaves the group. Asked for again while it goes
-   * on (a stop during a delete), it is the same end.
+   * on (a stop during a delete), it is the same end, within the shorter limit.
    */
   close(drainMilliseconds: number): Promise<void> {
+    this.#poller?.limitDrain(drainMilliseconds);
     this.#closed ??= this.#close(drainMilliseconds);
     return this.#closed;
   }
@@ -111,7 +112,6 @@ export class ActiveMapping {
     this.#closing = true;
     this.#context.clock.clearTimeout(this.#timer);
     this.#settled();
-    this.#poller?.limitDrain(drainMilliseconds);
     // The consumer's own limit leaves room for the last commit.
     await this.#consumer?.close({ timeoutMilliseconds: drainMilliseconds + 5000 });
     this.#poller?.abandon();

@@ -10,7 +10,8 @@ export type FinalFate = Extract<Fate, { kind: 'done' | 'drop' }>;
 
 /**
  * Takes `item` apart by its records' fates. Returns the batches that come of it, in order, each holding its chunks; the
- * hold of `item` itself is the caller's to give back. Records of lanes that are on their way to another member begin
+ * hold of `item` itself is the caller's to give back. What goes to a destination comes first: with several partitions in a
+ * batch it may stand behind others on one and before them on the next, where nothing may overtake it. Records of lanes that are on their way to another member begin
  * nothing new: they come again over there.
  */
 export function carryOut(
@@ -24,13 +25,14 @@ export function carryOut(
     return NONE;
   }
   const parts: WorkItem[] = [];
-  const keep = (slices: readonly Slice[], change: (part: WorkItem) => void): void => {
+  const deliveries: WorkItem[] = [];
+  const keep = (slices: readonly Slice[], change: (part: WorkItem) => void, into = parts): void => {
     const alive = slices.filter(({ lane }) => !lane.draining && !lane.tracker.closed);
     if (alive.length === 0) return;
     for (const { held } of alive) held.hold();
     const part = item.part(alive);
     change(part);
-    parts.push(part);
+    into.push(part);
   };
   for (const [fate, slices] of groupByFate(item, fates)) {
     switch (fate.kind) {
@@ -51,12 +53,16 @@ export function carryOut(
         });
         break;
       case 'destination':
-        keep(slices, (part) => {
-          part.condition = fate.condition;
-          part.destination = fate.destination;
-          part.failures = 0;
-          part.notBefore = 0;
-        });
+        keep(
+          slices,
+          (part) => {
+            part.condition = fate.condition;
+            part.destination = fate.destination;
+            part.failures = 0;
+            part.notBefore = 0;
+          },
+          deliveries,
+        );
         break;
       case 'split': {
         let count = 0;
@@ -69,7 +75,7 @@ export function carryOut(
       }
     }
   }
-  return parts;
+  return [...deliveries, ...parts];
 }
 
 /** Records with the same fate, in the order of the event, as few slices as can be. */

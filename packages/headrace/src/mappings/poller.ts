@@ -16,6 +16,7 @@ import { ripeAt } from './batching.ts';
 import { carryOut, type FinalFate } from './carry-out.ts';
 import { type CommittedOffset, Committer } from './committer.ts';
 import type { BlockingRecord } from './definition.ts';
+import { Drains } from './drains.ts';
 import { EventWriter, estimatePayload } from './event-writer.ts';
 import { failedBatch } from './failed-batch.ts';
 import { Lane, type Taken } from './lane.ts';
@@ -58,7 +59,7 @@ export class Poller implements ConsumerListener {
   #inFlight = 0;
   /** Since when a poller is free; meaningful while one is. */
   #freeSince: number;
-  readonly #drained = new Set<() => void>();
+  readonly #drains: Drains;
   #revokeTimeout: number;
 
   #isEnding = false;
@@ -71,6 +72,7 @@ export class Poller implements ConsumerListener {
   constructor(options: MappingOptions, context: PollerContext) {
     this.#options = options;
     this.#context = context;
+    this.#drains = new Drains(context.clock);
     const now = context.clock.now();
     this.#freeSince = now;
     this.#scale = new PollerScale(options.minimumPollers, context.scaleDownAfterMilliseconds, now);
@@ -108,10 +110,14 @@ export class Poller implements ConsumerListener {
   /** Where the lanes stood that were given up in the end without a commit of it. */
   readonly uncommitted: CommittedOffset[] = [];
 
-  /** What is in flight at the end gets so long (ms), then it is handed back: it comes again. */
+  /**
+   * What is in flight at the end gets so long (ms), then it is handed back: it comes again. Holds for what a rebalance, or
+   * an end that had more time, waits for already.
+   */
   limitDrain(milliseconds: number): void {
     this.#isEnding = true;
     this.#revokeTimeout = Math.min(this.#revokeTimeout, milliseconds);
+    this.#drains.limit(milliseconds);
   }
 
   /** Applies from the next decision on; what is in flight goes on, nobody leaves the group. */
@@ -172,23 +178,8 @@ export class Poller implements ConsumerListener {
 
   async onRevoking(partitions: readonly AssignedPartition[]): Promise<void> {
     const lanes = this.#lanesOf(partitions);
-    const { clock } = this.#context;
     for (const lane of lanes) this.#handBack(lane);
-    const isBusy = (): boolean => lanes.some((lane) => lane.work.length > 0);
-    if (isBusy()) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          clock.clearTimeout(timer);
-          this.#drained.delete(check);
-          resolve();
-        };
-        const check = (): void => {
-          if (!isBusy()) done();
-        };
-        const timer = clock.setTimeout(done, this.#revokeTimeout);
-        this.#drained.add(check);
-      });
-    }
+    await this.#drains.wait(() => lanes.some((lane) => lane.work.length > 0), this.#revokeTimeout);
     await this.#committer.flush(lanes);
     this.#forget(lanes);
     publishRebalance(this.#options, this.counts, { revoked: partitions });
@@ -438,7 +429,7 @@ export class Poller implements ConsumerListener {
     for (const lane of lanes) {
       if (lane.work.length === 0) this.#ready.offer(lane);
     }
-    if (this.#drained.size > 0) for (const check of [...this.#drained]) check();
+    this.#drains.check();
   }
 
   /** Notes slices as settled, and counts the records whose assignment still lives. */

@@ -32,6 +32,8 @@ export interface Life {
   readonly failures: Map<number, number>;
   /** Records that a throttle told to wait, and until when (ms). */
   readonly notBefore: Map<number, number>;
+  /** What an operator sent elsewhere. */
+  readonly parked: Set<number>;
   inFlight: number;
   /** The group gave the partition to another; -1: not so far. */
   expelledAt: number;
@@ -59,6 +61,8 @@ export class Checker {
   readonly succeeded = new Map<string, Set<number>>();
   readonly delivered = new Map<string, Set<number>>();
   readonly atDestination = new Map<string, Set<number>>();
+  /** Records that an operator gave up. */
+  readonly #skipped = new Map<string, Set<number>>();
   readonly committed = new Map<string, number>();
   duplicates = 0;
   allowedDuplicates = 0;
@@ -85,6 +89,7 @@ export class Checker {
       resolved: new Map(),
       failures: new Map(),
       notBefore: new Map(),
+      parked: new Set(),
       inFlight: 0,
       expelledAt: -1,
       zombieSince: -1,
@@ -243,6 +248,31 @@ export class Checker {
     }
   }
 
+  /** An operator is about to skip or park a record; undone when that is refused. What was beside it need not wait. */
+  moving(life: Life | undefined, offset: number, isParked: boolean): () => void {
+    if (life === undefined) return () => {};
+    if (life.resolved.has(offset)) throw new Violation(`offset ${offset} blocks although it is settled`);
+    const lives = [...this.#lives.values()].filter(({ processId }) => processId === life.processId);
+    const waiting = lives.map(({ notBefore }) => new Map(notBefore));
+    const skipped = setOf(this.#skipped, nameOf(life.partition));
+    // Parked before and on its way: that stays so.
+    const wasParked = life.parked.has(offset);
+    for (const { notBefore } of lives) notBefore.clear();
+    if (isParked) life.parked.add(offset);
+    else {
+      life.resolved.set(offset, this.#now());
+      skipped.add(offset);
+    }
+    return () => {
+      lives.forEach(({ notBefore }, i) => {
+        for (const [each, time] of waiting[i]!) notBefore.set(each, time);
+      });
+      if (!wasParked) life.parked.delete(offset);
+      life.resolved.delete(offset);
+      skipped.delete(offset);
+    };
+  }
+
   /** The life that a partition has in a process now. */
   lifeOf(processId: number, name: string): Life | undefined {
     return this.#lives.get(`${processId}/${name}`);
@@ -297,7 +327,7 @@ export class Checker {
       const name = nameOf(log);
       for (const { offset, value } of log.records) {
         if (!this.#isPassing(value) || setOf(this.succeeded, name).has(offset)) continue;
-        if (setOf(this.atDestination, name).has(offset)) continue;
+        if (setOf(this.atDestination, name).has(offset) || setOf(this.#skipped, name).has(offset)) continue;
         // Whether giving up was allowed was checked when the offset was committed.
         if (this.#scenario.definition.onFailureDestination === undefined) continue;
         throw new Violation(`${name}: offset ${offset} is lost`);
@@ -343,6 +373,8 @@ export class Checker {
         const age = definition.maximumRecordAgeInSeconds ?? -1;
         return age > 0 && this.#now() - record.timestamp > age * 1000;
       }
+      case 'Parked':
+        return life.parked.has(offset);
       default:
         return this.#isOversized(record.value);
     }

@@ -72,8 +72,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'revocation-does-not-wait-for-the-invocation',
     file: 'poller.ts',
-    from: 'const isBusy = (): boolean => lanes.some((lane) => lane.work.length > 0);',
-    to: 'const isBusy = (): boolean => false;',
+    from: '() => lanes.some((lane) => lane.work.length > 0)',
+    to: '() => lanes.length < 0',
   },
   {
     name: 'no-commit-before-a-partition-goes',
@@ -191,9 +191,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'drain-has-no-limit',
-    file: 'poller.ts',
-    from: 'const timer = clock.setTimeout(done, this.#revokeTimeout);',
-    to: 'const timer = undefined;',
+    file: 'drains.ts',
+    from: '      limit(milliseconds);\n    });',
+    to: '    });',
   },
   {
     name: 'second-half-is-lost',
@@ -248,6 +248,12 @@ export const mutations: readonly Mutation[] = [
     file: 'lane.ts',
     from: 'if (chunk.firstOffset > chunk.baseOffset) {',
     to: 'if (chunk.firstOffset < 0) {',
+  },
+  {
+    name: 'given-up-records-are-overtaken',
+    file: 'carry-out.ts',
+    from: 'return [...deliveries, ...parts];',
+    to: 'return [...parts, ...deliveries];',
   },
 ];
 

@@ -14,6 +14,10 @@ export interface Scenario {
   readonly joins: number;
   readonly brokerOutages: number;
   readonly reconfigurations: number;
+  /** Times that the mapping is disabled in a process, and enabled again. */
+  readonly toggles: number;
+  /** Times that an operator skips or parks whatever blocks. */
+  readonly moves: number;
   readonly commitFailure: number;
   readonly delay: number;
   readonly filter: boolean;
@@ -78,6 +82,8 @@ export function drawScenario(random: SeededRandom): Scenario {
     joins: random.pick([0, 0, 1, 4]),
     brokerOutages: random.pick([0, 0, 1]),
     reconfigurations: random.pick([0, 0, 2]),
+    toggles: random.pick([0, 0, 0, 2]),
+    moves: random.pick([0, 0, 0, 8]),
     commitFailure: maybe(0.3, 0.3),
     delay: random.pick([0, 5, 50]),
     filter,

@@ -1,14 +1,22 @@
 /** One run: processes of the engine over a simulated cluster, with faults for a while and peace at the end. */
 import { SeededRandom } from '@headrace/testing';
 import { HeadraceError } from '../../src/errors.ts';
-import type { Invoke, InvokeOutcome } from '../../src/functions/outcome.ts';
-import type { MappingStore, MappingSupervisor, StoredMapping } from '../../src/mappings/definition.ts';
+import type { Invoke } from '../../src/functions/outcome.ts';
+import type {
+  MappingOperations,
+  MappingStore,
+  MappingSupervisor,
+  StoredMapping,
+} from '../../src/mappings/definition.ts';
 import type { Destinations } from '../../src/mappings/destinations.ts';
 import { createMappingSupervisor } from '../../src/mappings/supervisor.ts';
 import { Checker, SHORTEST_DRAIN, Violation, type WatchedInvocation } from './checker.ts';
+import { answer } from './function.ts';
 import { drawScenario, type Scenario } from './scenario.ts';
 import { type SimulatedConsumer, SimulatedKafka } from './simulated-kafka.ts';
 import { VirtualClock } from './virtual-clock.ts';
+
+type BlockedRecord = ReturnType<MappingOperations['blocked']>[number];
 
 const PEACE_MILLISECONDS = 3_600_000;
 const OVERSIZED_BYTES = 3000;
@@ -28,11 +36,11 @@ export interface RunResult {
 
 class EngineProcess {
   readonly id: number;
-  readonly supervisor: MappingSupervisor;
+  readonly supervisor: MappingSupervisor & MappingOperations;
   readonly consumers = new Set<SimulatedConsumer>();
   isAlive = true;
 
-  constructor(id: number, makeSupervisor: (process: EngineProcess) => MappingSupervisor) {
+  constructor(id: number, makeSupervisor: (process: EngineProcess) => MappingSupervisor & MappingOperations) {
     this.id = id;
     this.supervisor = makeSupervisor(this);
   }
@@ -229,10 +237,7 @@ class World {
           key: random.chance(0.5) ? 'key' : null,
         };
       });
-      log.append(
-        batch.map((record, i) => ({ ...record, ...(random.chance(0.05) && i > 0 ? {} : {}) })),
-        random.chance(0.1) ? random.integer(1, 3) : 0,
-      );
+      log.append(batch, random.chance(0.1) ? random.integer(1, 3) : 0);
       if (left > 0) this.#clock.setTimeout(produce, random.next() * (faultMilliseconds / 40));
     };
     this.#clock.setTimeout(produce, random.integer(0, 1000));
@@ -241,6 +246,7 @@ class World {
   #planFaults(): void {
     const random = this.#random.fork();
     const { faultMilliseconds, crashes, freezes, joins, brokerOutages, reconfigurations } = this.#scenario;
+    const { toggles, moves } = this.#scenario;
     const plan = (count: number, action: () => void): void => {
       for (let i = 0; i < count; i++) this.#clock.setTimeout(action, random.next() * faultMilliseconds);
     };
@@ -252,12 +258,27 @@ class World {
       this.#clock.setTimeout(() => this.#startProcess(), random.integer(0, 3000));
     });
     plan(freezes, () => {
-      for (const process of alive())
-        for (const consumer of process.consumers) {
-          this.#log(`process ${process.id} freezes`);
-          consumer.freeze(random.integer(1000, 25_000));
-          return;
-        }
+      for (const process of alive()) {
+        const consumer = [...process.consumers].at(-1);
+        if (consumer === undefined) continue;
+        this.#log(`process ${process.id} freezes`);
+        consumer.freeze(random.integer(1000, 25_000));
+        return;
+      }
+    });
+    plan(toggles, () => {
+      const process = alive()[0];
+      const stored = process?.supervisor.list()[0];
+      if (process === undefined || stored?.status.state !== 'Enabled') return;
+      this.#log(`process ${process.id} disables its mapping`);
+      process.supervisor.update({ ...stored.definition, enabled: false });
+      this.#enableAgain(process, random.integer(0, 5000));
+    });
+    plan(moves, () => {
+      for (const process of alive()) {
+        const [blocked] = process.supervisor.blocked();
+        if (blocked !== undefined) this.#move(process, blocked, random.chance(0.5));
+      }
     });
     plan(joins, () => {
       const count = alive().length;
@@ -290,6 +311,35 @@ class World {
     });
   }
 
+  /** As soon as it is disabled, but not before a while. */
+  #enableAgain(process: EngineProcess, milliseconds: number): void {
+    this.#clock.setTimeout(() => {
+      const stored = process.supervisor.list()[0];
+      if (!process.isAlive || stored === undefined) return;
+      if (stored.status.state === 'Disabled') {
+        this.#log(`process ${process.id} enables its mapping`);
+        process.supervisor.update({ ...stored.definition, enabled: true });
+      } else this.#enableAgain(process, 500);
+    }, milliseconds);
+  }
+
+  /** An operator moves past the record that blocks a partition. */
+  #move(process: EngineProcess, { uuid, topic, partition, offset }: BlockedRecord, isParked: boolean): void {
+    const place = { topic, partition, offset };
+    const life = this.#checker.lifeOf(process.id, `${topic}-${partition}`);
+    // Told before: the record is settled while the call goes on.
+    const undo = this.#checker.moving(life, offset, isParked);
+    try {
+      if (isParked) process.supervisor.park(uuid, place, 'parked');
+      else process.supervisor.skip(uuid, place);
+      this.#log(`process ${process.id} ${isParked ? 'parks' : 'skips'} ${topic}-${partition} ${offset}`);
+    } catch (error) {
+      // It is being tried just now.
+      if (!(error instanceof HeadraceError) || !error.retryable) throw error;
+      undo();
+    }
+  }
+
   // Processes.
 
   #startProcess(): void {
@@ -315,6 +365,8 @@ class World {
     this.#processes.push(process);
     process.supervisor.start();
     if (isFirst) process.supervisor.create(this.#scenario.definition);
+    // Whoever died while it was disabled leaves it so to those who come after.
+    else if (process.supervisor.list()[0]?.definition.enabled === false) this.#enableAgain(process, 1000);
   }
 
   #crash(process: EngineProcess): void {
@@ -351,7 +403,13 @@ class World {
         this.#log(`process ${process.id} invokes with ${describe(watched)}`);
         this.#clock.setTimeout(() => {
           if (!copy.equals(payload)) this.#guard(() => fail('the payload changed while it was in flight'));
-          const { outcome, failed, counts, retryAfter } = this.#outcome(copy, watched!, random);
+          const { outcome, failed, counts, retryAfter } = answer(
+            this.#scenario,
+            this.#isFaulty,
+            copy,
+            watched!,
+            random,
+          );
           if (!process.isAlive) {
             // The function ran all the same; nobody hears of it.
             if (failed === 'none') this.#guard(() => this.#checker.ended(watched!, 'none', false));
@@ -362,79 +420,6 @@ class World {
           resolve(outcome);
         }, wait);
       });
-  }
-
-  #outcome(
-    payload: Buffer,
-    watched: WatchedInvocation,
-    random: SeededRandom,
-  ): {
-    outcome: InvokeOutcome;
-    failed: 'none' | 'all' | Map<string, Set<number>>;
-    counts: boolean;
-    retryAfter?: number;
-  } {
-    const { functionError, throttle, unavailable, malformed, poisonForEver, definition } = this.#scenario;
-    const { functionLimitBytes, retryAfter } = this.#scenario;
-    const records = watched.parts.reduce((sum, { offsets }) => sum + offsets.length, 0);
-    if (payload.length > functionLimitBytes && records > 1)
-      return { outcome: { kind: 'too-large', limitBytes: functionLimitBytes }, failed: 'all', counts: false };
-    // What is halved is tried again, and that spends no attempt.
-    const wholeCounts = definition.bisectBatchOnFunctionError !== true || records === 1;
-    const executed = {
-      requestId: `request-${random.integer(0, 1e9)}`,
-      executedVersion: '$LATEST',
-      durationMilliseconds: 1,
-    };
-    const error: InvokeOutcome = {
-      kind: 'function-error',
-      functionError: 'Unhandled',
-      reason: 'error',
-      payload: Buffer.from('{"errorType":"Error","errorMessage":"simulated"}'),
-      ...executed,
-    };
-    const success = (answer: unknown): InvokeOutcome => ({
-      kind: 'success',
-      payload: Buffer.from(JSON.stringify(answer)),
-      ...executed,
-    });
-    if (this.#isFaulty) {
-      if (random.chance(throttle)) {
-        const wait = random.integer(0, retryAfter);
-        return {
-          outcome: {
-            kind: 'throttled',
-            reason: 'ConcurrentInvocationLimitExceeded',
-            ...(wait === 0 ? {} : { retryAfterMilliseconds: wait }),
-          },
-          failed: 'all',
-          counts: false,
-          retryAfter: wait,
-        };
-      }
-      if (random.chance(unavailable))
-        return {
-          outcome: { kind: 'unavailable', status: 500, type: 'ServiceException', message: 'simulated' },
-          failed: 'all',
-          counts: false,
-        };
-      if (random.chance(functionError)) return { outcome: error, failed: 'all', counts: wholeCounts };
-    }
-    const isReporting = definition.functionResponseTypes !== undefined;
-    const poisoned = this.#isFaulty || poisonForEver ? poisonOf(payload) : [];
-    if (isReporting && this.#isFaulty && random.chance(malformed))
-      return {
-        outcome: success({ batchItemFailures: [{ itemIdentifier: 'orders-0-1' }] }),
-        failed: 'all',
-        counts: wholeCounts,
-      };
-    if (poisoned.length === 0)
-      return { outcome: success(random.pick([null, 'ok', {}])), failed: 'none', counts: false };
-    if (!isReporting) return { outcome: error, failed: 'all', counts: wholeCounts };
-    const failed = new Map<string, Set<number>>();
-    for (const { name, offset } of poisoned) failed.set(name, (failed.get(name) ?? new Set()).add(offset));
-    const batchItemFailures = poisoned.map(({ name, offset }) => ({ itemIdentifier: { partition: name, offset } }));
-    return { outcome: success({ batchItemFailures }), failed, counts: true };
   }
 
   #destinations(process: EngineProcess, random: SeededRandom): Destinations {
@@ -475,15 +460,6 @@ class World {
   #log(line: string): void {
     this.#trace.push(`${((this.#clock.now() - this.#begin) / 1000).toFixed(3).padStart(9)} ${line}`);
   }
-}
-
-function poisonOf(payload: Buffer): { name: string; offset: number }[] {
-  const event = JSON.parse(payload.toString()) as { records: Record<string, { offset: number; value: string }[]> };
-  return Object.entries(event.records).flatMap(([name, records]) =>
-    records
-      .filter(({ value }) => Buffer.from(value, 'base64').toString().startsWith('poison'))
-      .map(({ offset }) => ({ name, offset })),
-  );
 }
 
 function describe(watched: WatchedInvocation): string {
