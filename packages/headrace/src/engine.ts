@@ -97,7 +97,15 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   undo.push(() => tables.stop());
   const tablesStarted = tables.start();
   tablesStarted.catch(() => {}); // reported where it is awaited
-  const sageMaker = createSageMakerRuntime({ dataDirectory: keptIn, accountId });
+  const sageMaker = createSageMakerRuntime({
+    dataDirectory: keptIn,
+    accountId,
+    region,
+    audit: ({ principal = 'anonymous', requestId }, operation, change) => {
+      store.record({ principal, operation: `sagemaker:${operation}`, requestId }, [change]);
+      return store.flushed();
+    },
+  });
   undo.push(() => sageMaker.close());
 
   const temporaryKeys = new TemporaryKeys();

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { eventually, needs } from '@headrace/testing';
+import { operations } from '../src/lambda-api/model.ts';
+import { handlers } from '../src/lambda-api/operations.ts';
 import { type ApiWorld, accountId, call, region, role, startApi, zipOf } from './api-world.ts';
 import { badInputs, differences, readServiceModel, type ServiceModel, wireRequest } from './service-model.ts';
 
@@ -46,13 +48,30 @@ async function succeed(operation: string, input: Body): Promise<Body> {
     );
   }
   called.add(operation);
+  if (http.method !== 'GET' && operation !== 'Invoke') checkAudit(operation, answer);
   return answer.body;
+}
+
+/** What the router calls a mutation left who, what, before and after. */
+function checkAudit(operation: string, { headers }: Awaited<ReturnType<typeof call>>): void {
+  const [entry] = world.store.audit({ limit: 1 });
+  assert.deepEqual(
+    [entry?.operation, entry?.requestId, entry?.principal],
+    [`lambda:${operation}`, headers.get('x-amzn-requestid'), 'anonymous'],
+  );
+  assert.ok(entry!.changes.length > 0, operation);
+  for (const { kind, id, before, after } of entry!.changes) {
+    assert.ok(before !== undefined || after !== undefined, `${operation}: ${kind} ${id}`);
+    assert.ok(Object.keys({ ...before, ...after }).length > 0, `${operation}: ${kind} ${id} did not change`);
+  }
+  audited.add(operation);
 }
 
 /** AWS was recorded to answer updates with this reason, which the model's enum lacks. */
 const recordedReason = /LastUpdateStatusReasonCode: one of .* wanted, not "Creating"$/;
 
 const called = new Set<string>();
+const audited = new Set<string>();
 const FunctionName = 'modelled';
 const functionArn = `arn:aws:lambda:${region}:${accountId}:function:${FunctionName}`;
 const topic = (name: string): Body => ({
@@ -98,6 +117,8 @@ test('every answer has the shape that the service model gives it', { skip }, asy
   await succeed('UpdateFunctionConfiguration', { ...target, Layers: [layer['LayerVersionArn']], Timeout: 30 });
   await settled();
   await succeed('UpdateFunctionCode', { ...target, ZipFile: zip, Publish: true });
+  await settled();
+  await succeed('UpdateFunctionConfiguration', { ...target, Timeout: 31 });
   await settled();
   await succeed('PublishVersion', { ...target, Description: 'two' });
   await succeed('ListVersionsByFunction', target);
@@ -184,6 +205,12 @@ test('every answer has the shape that the service model gives it', { skip }, asy
     assert.deepEqual([name, answer.status, answer.type], [name, 501, 'NotImplementedException']);
     assert.equal(answer.body['message'], `${name} is not implemented by Headrace.`);
   }
+  // Every mutation of the router's was audited, so that a new one cannot be forgotten.
+  const mutations = Object.keys(handlers).filter((name) => operations.get(name)!.method !== 'GET');
+  assert.deepEqual(
+    mutations.filter((name) => !audited.has(name)),
+    ['Invoke', 'InvokeAsync', 'InvokeWithResponseStream'],
+  );
 });
 
 /** A request with something in each label. */

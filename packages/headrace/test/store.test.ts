@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { eventually, temporaryFolder } from '@headrace/testing';
+import { createGateway } from '../src/gateway/server.ts';
+import { createSageMakerRuntime } from '../src/sagemaker-api/index.ts';
 import { openStore } from '../src/store/store.ts';
 import { call, role, startApi, zipOf } from './api-world.ts';
 import { killWriters } from './support/store-kills.ts';
@@ -174,6 +176,42 @@ test('a mutation leaves who, what, before and after, and no secret', async () =>
   assert.deepEqual([change.before!['Timeout'], change.after!['Timeout']], [3, 9]);
   assert.equal('MemorySize' in change.after!, false);
   assert.doesNotMatch(JSON.stringify(world.store.audit({ limit: 10 })), /hunter2/);
+});
+
+test('what SageMaker keeps by itself is audited with the rest, and its secrets hidden', async () => {
+  const store = openStore({ dataDirectory: ':memory:' });
+  const sageMaker = createSageMakerRuntime({
+    dataDirectory: undefined,
+    audit: async ({ principal = 'anonymous', requestId }, operation, change) =>
+      store.record({ principal, operation, requestId }, [change]),
+  });
+  const gateway = await createGateway({ apis: [sageMaker] });
+  const send = (operation: string, body: object): ReturnType<typeof call> =>
+    call(gateway.endpoint, 'POST', '/', body, { 'x-amz-target': `SageMaker.${operation}` });
+  try {
+    const Environment = { TOKEN: 'hunter2', HEADRACE_MODE: 'streaming' };
+    const Image = '382416733822.dkr.ecr.us-east-1.amazonaws.com/randomcutforest:1';
+    const container = { Image, Environment };
+    const model = { ModelName: 'fraud', ExecutionRoleArn: role, PrimaryContainer: container };
+    const made = await send('CreateModel', model);
+    assert.equal(made.status, 200, JSON.stringify(made.body));
+    await send('DescribeModel', { ModelName: 'fraud' });
+    await send('DeleteModel', { ModelName: 'fraud' });
+    await send('DeleteModel', { ModelName: 'fraud' });
+    const [deletion, creation, ...more] = store.audit({ limit: 10 });
+    assert.equal(more.length, 0);
+    assert.deepEqual(
+      [creation!.operation, creation!.requestId, creation!.changes[0]!.id, creation!.changes[0]!.before],
+      ['CreateModel', made.headers.get('x-amzn-requestid'), 'fraud', undefined],
+    );
+    assert.deepEqual([deletion!.operation, deletion!.changes[0]!.after], ['DeleteModel', undefined]);
+    assert.match(JSON.stringify(creation), /HEADRACE_MODE/);
+    assert.doesNotMatch(JSON.stringify(store.audit({ limit: 10 })), /hunter2/);
+  } finally {
+    await gateway.close(0);
+    await sageMaker.close();
+    store.close();
+  }
 });
 
 test('code is kept once, and goes when nothing names it any more', async (t) => {

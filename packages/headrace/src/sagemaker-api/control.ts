@@ -31,6 +31,26 @@ export interface EndpointHost {
   setPending(name: string): void;
 }
 
+/** A record before and after an operation. */
+export interface ControlChange {
+  readonly kind: string;
+  readonly id: string;
+  readonly before: object | undefined;
+  readonly after: object | undefined;
+}
+
+/** Told of each operation that changed something, before it is answered. */
+export type AuditControl = (request: ApiRequest, operation: string, change: ControlChange) => Promise<void>;
+
+/** What an operation that changes something is about. */
+const subjects = {
+  TrainingJob: 'trainingJobs',
+  Model: 'models',
+  EndpointConfig: 'endpointConfigs',
+  Endpoint: 'endpoints',
+} as const;
+const mutation = /^(?:Create|Update|Delete|Stop)(TrainingJob|Model|EndpointConfig|Endpoint)$/;
+
 const TARGET = 'SageMaker.';
 const CONTENT_TYPE = 'application/x-amz-json-1.1';
 
@@ -47,8 +67,11 @@ export class Control {
   private readonly working = new Set<Promise<void>>();
   private stopped = false;
 
-  constructor(host: EndpointHost, path: string | undefined, accountId: string, region: string) {
+  private readonly audit: AuditControl | undefined;
+
+  constructor(host: EndpointHost, path: string | undefined, accountId: string, region: string, audit?: AuditControl) {
     this.host = host;
+    this.audit = audit;
     this.book = new RecordBook(path);
     this.accountId = accountId;
     this.region = region;
@@ -72,12 +95,30 @@ export class Control {
       const operation = operations[target.slice(TARGET.length)];
       if (!operation)
         throw new SageMakerError(400, 'UnknownOperationException', `${target} is not an operation that is known here.`);
-      const output = await operation(this, parseInput(request.body));
+      const input = parseInput(request.body);
+      const output = await this.audited(request, target.slice(TARGET.length), input, () => operation(this, input));
       return { status: 200, headers: { 'content-type': CONTENT_TYPE }, body: Buffer.from(JSON.stringify(output)) };
     } catch (error) {
       if (error instanceof SageMakerError) return error.toResponse(CONTENT_TYPE);
       throw error;
     }
+  }
+
+  private async audited(
+    request: ApiRequest,
+    operation: string,
+    input: Input,
+    run: () => Promise<unknown> | unknown,
+  ): Promise<unknown> {
+    const kind = mutation.exec(operation)?.[1] as keyof typeof subjects | undefined;
+    if (this.audit === undefined || kind === undefined) return await run();
+    const id = String(input[`${kind}Name`]);
+    // Records change in place.
+    const record = (): object | undefined => structuredClone(this.book.records[subjects[kind]][id]);
+    const before = record();
+    const output = await run();
+    await this.audit(request, operation, { kind: `sagemaker-${kind}`, id, before, after: record() });
+    return output;
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@ import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
 import { endpointInvocationChannel, endpointWarningChannel } from '../telemetry/channels.ts';
 import { chooseAnswerType, writeAnswer } from './answer.ts';
 import { parseAttributes, type RequestAttributes } from './attributes.ts';
-import { Control, type EndpointHost } from './control.ts';
+import { type AuditControl, Control, type EndpointHost } from './control.ts';
 import { checkName, type Endpoint } from './endpoints.ts';
 import { modelError, SageMakerError, validationError } from './errors.ts';
 import { ModelStore } from './model-store.ts';
@@ -30,6 +30,8 @@ export interface SageMakerRuntimeOptions {
   readonly accountId?: string;
   /** Region in ARNs. Default: that of the environment, else us-east-1. */
   readonly region?: string;
+  /** Told of each control operation that changed something, before it is answered. */
+  readonly audit?: AuditControl;
 }
 
 /** Options of {@link SageMakerRuntime.ensureStreamingEndpoint}; all have defaults. */
@@ -129,6 +131,7 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       options.dataDirectory === undefined ? undefined : join(options.dataDirectory, 'sagemaker', 'control.json'),
       this.accountId,
       options.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
+      options.audit,
     );
     this.timer = setInterval(() => {
       if (this.temporary === undefined) void this.snapshot();

@@ -1,5 +1,3 @@
-import type { Change } from './store.ts';
-
 /** Who did what: one entry for each mutating request. */
 export interface AuditEntry {
   readonly id: number;
@@ -21,11 +19,19 @@ export interface AuditChange {
   readonly after?: Readonly<Record<string, unknown>>;
 }
 
+/** What one thing was, and became. */
+export interface ChangedThing {
+  readonly kind: string;
+  readonly id: string;
+  readonly before: object | undefined;
+  readonly after: object | undefined;
+}
+
 /** Values that must not be readable in the audit: their names stay. */
 const secretMembers = new Set(['Environment']);
 
 /** The differing members of both sides, secrets hidden. */
-export function auditChange(change: Pick<Change, 'kind' | 'id' | 'before' | 'after'>): AuditChange {
+export function auditChange(change: ChangedThing): AuditChange {
   const { kind, id } = change;
   const before = (change.before ?? {}) as Record<string, unknown>;
   const after = (change.after ?? {}) as Record<string, unknown>;
@@ -53,9 +59,12 @@ function isSame(before: unknown, after: unknown): boolean {
 function hideSecrets(name: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (secretMembers.has(name)) {
-    const { Variables } = value as { Variables?: Record<string, string> };
-    return { Variables: Object.fromEntries(Object.keys(Variables ?? {}).map((key) => [key, '(hidden)'])) };
+    const { Variables } = value as { Variables?: object };
+    const hidden = (variables: object): object =>
+      Object.fromEntries(Object.keys(variables).map((key) => [key, '(hidden)']));
+    // Lambda's are one level further in than SageMaker's.
+    return typeof Variables === 'object' && Variables !== null ? { Variables: hidden(Variables) } : hidden(value);
   }
-  if (Array.isArray(value)) return value;
+  if (Array.isArray(value)) return value.map((item) => hideSecrets('', item));
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, hideSecrets(key, inner)]));
 }

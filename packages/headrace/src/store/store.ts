@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { HeadraceError } from '../errors.ts';
 import type { MappingStore, StoredMapping } from '../mappings/definition.ts';
-import { type AuditEntry, auditChange } from './audit.ts';
+import { type AuditEntry, auditChange, type ChangedThing } from './audit.ts';
 import { CodeStore } from './code.ts';
 import { Collection } from './collection.ts';
 import { type DirectoryIdentity, directoryIdentity } from './directory-identity.ts';
@@ -14,11 +14,7 @@ import { LogSync } from './log-sync.ts';
 import { migrate, schemaVersion } from './schema.ts';
 
 /** One write of a document; `undo` puts memory back when the transaction fails. */
-export interface Change {
-  readonly kind: string;
-  readonly id: string;
-  readonly before: object | undefined;
-  readonly after: object | undefined;
+export interface Change extends ChangedThing {
   readonly undo: () => void;
 }
 
@@ -171,6 +167,11 @@ export class Store {
     }
   }
 
+  /** Writes down who changed what is kept elsewhere. */
+  record(context: AuditContext, changes: readonly ChangedThing[]): void {
+    if (changes.length > 0) this.#openGroup().audit(changes, context);
+  }
+
   /** Newest first. */
   audit(options: { readonly limit: number; readonly before?: number }): AuditEntry[] {
     this.#commitGroup();
@@ -272,7 +273,7 @@ function openLog(database: DatabaseSync, path: string): LogSync {
 interface Audited {
   readonly time: string;
   readonly context: AuditContext;
-  readonly changes: readonly Change[];
+  readonly changes: readonly ChangedThing[];
 }
 
 /** Transactions that are committed as one. Nothing of them is in the database before. */
@@ -288,7 +289,11 @@ class Group {
 
   add(changes: readonly Change[], context: AuditContext | undefined): void {
     this.changes.push(...changes);
-    if (context !== undefined) this.audited.push({ time: new Date().toISOString(), context, changes });
+    if (context !== undefined) this.audit(changes, context);
+  }
+
+  audit(changes: readonly ChangedThing[], context: AuditContext): void {
+    this.audited.push({ time: new Date().toISOString(), context, changes });
   }
 
   /** Of each document only what it is in the end. */
