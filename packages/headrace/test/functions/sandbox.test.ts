@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { needs } from '@headrace/testing';
+import { ZipFile } from 'yazl';
 import { Workbench } from './support.ts';
 
 const usable =
@@ -73,4 +75,43 @@ test('Python runs in the sandbox', { skip: skip || needs('python') }, async () =
     { runtime: 'python3.12', handler: 'app.handler' },
   );
   assert.deepEqual(await bench.result('p'), []);
+});
+
+test('layers, wrappers, extensions and custom runtimes work in the sandbox', { skip }, async () => {
+  const bench = await Workbench.start({ sandbox: true });
+  const archive = new ZipFile();
+  const layerFiles = {
+    'shared.txt': 'from the layer',
+    'wrapper.sh': '#!/bin/sh\nexport WRAPPED=yes\nexec "$@"\n',
+    'extensions/watcher': `#!/bin/sh
+id=$(curl -sS -D - -o /dev/null -X POST -H 'Lambda-Extension-Name: watcher' -d '{"events":["INVOKE"]}' "http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension/register" | tr -d '\\r' | sed -n 's/^Lambda-Extension-Identifier: //p')
+while curl -sSf -H "Lambda-Extension-Identifier: $id" "http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension/event/next" > /dev/null; do :; done
+`,
+    bootstrap: `#!/bin/sh
+while true; do
+  id=$(curl -sS -D - -o /dev/null "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" | tr -d '\\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')
+  [ -n "$id" ] || exit 1
+  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" -d "[$(ls /proc | grep -c '^[0-9]'), $(ls /tmp | grep -vc ^headrace-)]" > /dev/null
+done
+`,
+  };
+  for (const [name, text] of Object.entries(layerFiles))
+    archive.addBuffer(Buffer.from(text), name, { mode: 0o100_755 });
+  archive.end();
+  const zipFile = join(bench.directory, 'layer.zip');
+  await pipeline(archive.outputStream, createWriteStream(zipFile));
+  await bench.add(
+    'node',
+    {
+      'index.mjs': `import { readFileSync } from 'node:fs'; import { dirname, join } from 'node:path';
+        const layer = process.env.PATH.split(':').at(-1);
+        export const handler = async () => [process.env.WRAPPED, readFileSync(join(dirname(layer), 'shared.txt'), 'utf8')];`,
+    },
+    { layers: [{ zipFile }], environment: { AWS_LAMBDA_EXEC_WRAPPER: '/opt/wrapper.sh' } },
+  );
+  assert.deepEqual(await bench.result('node'), ['yes', 'from the layer']);
+  await bench.add('custom', { 'own.txt': '' }, { runtime: 'provided.al2023', layers: [{ zipFile }] });
+  const [processes, files] = (await bench.result('custom')) as number[];
+  assert.ok(processes! < 12, `${processes} processes`);
+  assert.equal(files, 0);
 });
