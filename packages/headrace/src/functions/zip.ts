@@ -9,8 +9,9 @@ import { HeadraceError } from '../errors.ts';
 export const unpackedLimit = 262_144_000;
 /** More files than any real package has, few enough not to hurt. */
 const entryLimit = 200_000;
-/** Longest target of a symbolic link. */
+/** Longest target of a symbolic link, and longest name: no system takes longer paths. */
 const linkLimit = 4_096;
+const nameLimit = 4_096;
 
 const typeMask = 0o170_000;
 const regularFile = 0o100_000;
@@ -43,6 +44,7 @@ export async function unpack(file: string, folder: string, budget = unpackedLimi
     for await (const entry of zip.eachEntry()) {
       const name = entry.fileName;
       const path = join(folder, name);
+      if (name.length > nameLimit) throw refused(file, `the name ${name.slice(0, 80)}… is too long`);
       if (name.includes('\0')) throw refused(file, `the name ${JSON.stringify(name)} holds a NUL`);
       // Written on Unix only when the upper byte of "made by" says so; else there are no modes.
       const madeBy = entry.versionMadeBy >> 8;

@@ -121,6 +121,26 @@ for (const [what, entries, message] of [
     ],
     /l is both folder and link|below the link/,
   ],
+  [
+    'a path of thirty thousand folders',
+    [{ name: `${'a/'.repeat(30_000)}f`, data: 'x' }],
+    /the name a\/a\/.*… is too long/,
+  ],
+  ['a name of a thousand characters', [{ name: 'a'.repeat(1_000), data: 'x' }], /ENAMETOOLONG|cannot be unpacked/],
+  ['a link with a NUL', [{ name: 'l', data: 'a\0b', mode: 0o120_777 }], /link l points outside/],
+  ['an endless link', [{ name: 'l', data: 'a/'.repeat(3_000), mode: 0o120_777 }], /link l is too long/],
+  ['a block device', [{ name: 'sda', mode: 0o060_660 }], /sda is a device, pipe or socket/],
+  ['a socket', [{ name: 's', mode: 0o140_777 }], /s is a device, pipe or socket/],
+  [
+    'a bomb of many pieces',
+    Array.from({ length: 20 }, (_, n) => ({ name: `p${n}`, data: Buffer.alloc(60_000) })),
+    /unpacked it is over 1000000 bytes \(at p16\)/,
+  ],
+  [
+    'a bomb that writes one file again and again',
+    Array.from({ length: 20 }, () => ({ name: 'p', data: Buffer.alloc(60_000) })),
+    /unpacked it is over 1000000 bytes \(at p\)/,
+  ],
   ['a device', [{ name: 'dev', mode: 0o020_666 }], /dev is a device, pipe or socket/],
   ['a named pipe', [{ name: 'fifo', mode: 0o010_666 }], /fifo is a device, pipe or socket/],
   [
