@@ -7,7 +7,7 @@ import { post } from './post.ts';
 const task = readTask();
 const kafka = new Kafka({ brokers: [task.bootstrapServers], logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({ groupId: crypto.randomUUID(), maxBytesPerPartition: 1 << 20 });
-const meter = new Meter();
+const meter = new Meter(task);
 await consumer.connect();
 await consumer.subscribe({ topic: task.topic, fromBeginning: true });
 let done = 0;
@@ -32,10 +32,7 @@ await consumer.run({
       await post(task.functionUrl, event);
       resolveOffset(part.at(-1)!.offset);
       done += part.length;
-      if (done >= task.records) {
-        meter.end(done);
-        return;
-      }
+      if (meter.done(done)) return;
     }
     await heartbeat();
     await commitOffsetsIfNecessary();

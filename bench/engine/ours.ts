@@ -78,13 +78,11 @@ const definition: MappingDefinition = {
     ? { provisionedPollerConfig: { MinimumPollers: 3, MaximumPollers: task.partitions } }
     : {}),
 };
-const meter = new Meter();
+const meter = new Meter(task);
 supervisor.create(definition);
 const timer = setInterval(() => {
   const { counts } = supervisor.snapshot(definition.uuid)!;
-  const done = counts.succeeded + counts.filtered;
-  if (done < task.records) return;
+  if (!meter.done(counts.succeeded + counts.filtered)) return;
   clearInterval(timer);
   void engine.stop();
-  meter.end(done);
-}, 20);
+}, 5);

@@ -10,7 +10,7 @@ const consumer = new Consumer<Buffer, Buffer, Buffer, Buffer>({
   clientId: 'loop',
   bootstrapBrokers: [task.bootstrapServers],
 });
-const meter = new Meter();
+const meter = new Meter(task);
 const stream = await consumer.consume({
   topics: [task.topic],
   mode: MessagesStreamModes.EARLIEST,
@@ -46,8 +46,5 @@ for await (const message of stream) {
   }));
   if (done % (task.batchSize * 20) === 0) await consumer.commit({ offsets });
   batch = [];
-  if (done >= task.records) {
-    meter.end(done);
-    break;
-  }
+  if (meter.done(done)) break;
 }
