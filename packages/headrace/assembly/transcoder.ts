@@ -7,6 +7,8 @@
 export let inputEnd: i32 = 0;
 export let outputEnd: i32 = 0;
 export let lastOffset: f64 = 0;
+/** 1: the last call stopped because the next record might not fit. */
+export let wantsRoom: i32 = 0;
 
 /** Reading position; -1 after a number or length that cannot be. */
 let position: usize = 0;
@@ -37,6 +39,7 @@ export function transcode(
   let written: i32 = 0;
   let out = output;
   isBroken = false;
+  wantsRoom = 0;
   position = input;
   inputEnd = <i32>input;
   outputEnd = <i32>output;
@@ -70,7 +73,10 @@ export function transcode(
       (keyLength > 0 ? (keyLength * 4) / 3 : 0) +
       (valueLength > 0 ? (valueLength * 4) / 3 : 0) +
       <i32>(end - headers) * 6;
-    if (out + most > outputLimit) return written;
+    if (out + most > outputLimit) {
+      wantsRoom = 1;
+      return written;
+    }
 
     let at = out;
     if (written > 0 || isFirst == 0) store<u8>(at++, 0x2c);

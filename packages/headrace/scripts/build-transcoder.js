@@ -11,7 +11,18 @@ const { error, stderr } = await asc.main(
   [
     join(here, '..', 'assembly', 'transcoder.ts'),
     ...['--outFile', join(out, 'transcoder.wasm')],
-    ...['--runtime', 'stub', '--importMemory', '--noAssert', '--enable', 'simd', '-O3', '--converge'],
+    ...[
+      '--runtime',
+      'stub',
+      '--importMemory',
+      '--memoryBase',
+      '131072',
+      '--noAssert',
+      '--enable',
+      'simd',
+      '-O3',
+      '--converge',
+    ],
   ],
   { stderr: undefined },
 );

@@ -4,8 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { arenaAddress, giveMemoryBack, takeMemory } from '@headrace/kafka-records';
 import { SeededRandom, testSeed } from '@headrace/testing';
 import { EventWriter, eventHead } from '../src/mappings/event-writer.ts';
+import { releasePayload } from '../src/mappings/payload-buffers.ts';
 import { HeldChunk, type Slice } from '../src/mappings/slice.ts';
 import { Transcoder } from '../src/mappings/transcoder.ts';
 import { laneOf, sliceOf } from './support/slices.ts';
@@ -33,7 +35,18 @@ function write(writer: EventWriter, slices: readonly Slice[], limit: number, mos
       ends.push((error as Error).name);
     }
   }
-  return { event: writer.finish().toString(), ends };
+  const payload = writer.finish();
+  const event = payload.toString();
+  releasePayload(payload);
+  return { event, ends };
+}
+
+/** The same slice, its bytes where fetched ones lie: in the memory that the transcoder works in. */
+function fetched(slice: Slice): Slice {
+  const { chunk } = slice.held;
+  const bytes = takeMemory(chunk.bytes.length);
+  chunk.bytes.copy(bytes);
+  return { ...slice, held: new HeldChunk({ ...chunk, bytes, release: () => giveMemoryBack(bytes) }) };
 }
 
 test('with the transcoder an event has the bytes that the plain writer gives it, for any records and any limit', () => {
@@ -64,7 +77,11 @@ test('with the transcoder an event has the bytes that the plain writer gives it,
     const limit = random.pick([Number.MAX_SAFE_INTEGER, whole, whole - 1, random.integer(0, whole)]);
     const records = random.pick([1e9, 5, 17]);
     const about = `seed ${seed}, run ${run}`;
-    assert.deepEqual(write(fast, slices, limit, records), write(plain, slices, limit, records), about);
+    const expected = write(plain, slices, limit, records);
+    assert.deepEqual(write(fast, slices, limit, records), expected, about);
+    const inPlace = slices.map(fetched);
+    assert.deepEqual(write(fast, inPlace, limit, records), expected, about);
+    for (const { held } of inPlace) held.release();
   }
 });
 
@@ -75,7 +92,9 @@ test('values around the width of the vectors, and larger than its memory, come o
     const slice = sliceOf(laneOf('t', 0), { records: Array.from({ length: 5 }, () => ({ value })) });
     fast.begin(head, Number.MAX_SAFE_INTEGER, 0);
     fast.append(slice, 5);
-    const event = JSON.parse(fast.finish().toString()) as { records: Record<string, { value: string }[]> };
+    const payload = fast.finish();
+    const event = JSON.parse(payload.toString()) as { records: Record<string, { value: string }[]> };
+    releasePayload(payload);
     assert.equal(event.records['t-0']!.length, 5);
     for (const record of event.records['t-0']!)
       assert.ok(Buffer.from(record.value, 'base64').equals(value), `${length}`);
@@ -104,5 +123,54 @@ test('bytes that contradict themselves are found, wherever a bit is wrong: the s
       write(plain, [{ ...slice, held }], Number.MAX_SAFE_INTEGER, 1e9),
       about,
     );
+    const inPlace = fetched({ ...slice, held });
+    assert.deepEqual(
+      write(fast, [inPlace], Number.MAX_SAFE_INTEGER, 1e9),
+      write(plain, [inPlace], Number.MAX_SAFE_INTEGER, 1e9),
+      about,
+    );
+    inPlace.held.release();
   }
+});
+
+test('it writes into its buffer alone, though others lie right before and behind', () => {
+  const seed = testSeed();
+  const random = new SeededRandom(seed);
+  const transcoder = new Transcoder();
+  const blocks = Array.from({ length: 64 }, () => takeMemory(4096)).sort(
+    (a, b) => arenaAddress(a, 0) - arenaAddress(b, 0),
+  );
+  const at = blocks.findIndex((block, i) => arenaAddress(blocks[i + 2]!, 0) === arenaAddress(block, 0) + 8192);
+  const [before, out, behind] = blocks.slice(at, at + 3) as [Buffer, Buffer, Buffer];
+  const untouched = Buffer.alloc(4096, 0xa5);
+  let full = 0;
+  for (let run = 0; run < 2000; run++) {
+    for (const block of [before, out, behind]) block.fill(0xa5);
+    const most = random.pick([0, 3, 40, 400, 4000]);
+    const records = Array.from({ length: 60 }, (_, i) => ({
+      timestamp: i,
+      key: random.chance(0.2) ? null : random.bytes(random.integer(0, most)),
+      value: random.chance(0.2) ? null : random.bytes(random.integer(0, most)),
+      headers: random.chance(0.7)
+        ? []
+        : [{ key: 'h'.repeat(random.integer(0, 20)), value: random.bytes(random.integer(0, most)) }],
+    }));
+    const slice = fetched(sliceOf(laneOf('t', 0), { records }));
+    const position = random.integer(0, 4096);
+    transcoder.run(slice, slice.start, 0, 60, true, out, position, Number.MAX_SAFE_INTEGER);
+    if (transcoder.wantsRoom) full++;
+    const about = `seed ${seed}, run ${run}`;
+    assert.ok(
+      before.every((byte) => byte === 0xa5),
+      `before: ${about}`,
+    );
+    assert.ok(
+      behind.every((byte) => byte === 0xa5),
+      `behind: ${about}`,
+    );
+    assert.ok(out.subarray(0, position).equals(untouched.subarray(0, position)), `in front of the position: ${about}`);
+    slice.held.release();
+  }
+  assert.ok(full > 500, `${full} runs came to the end of the buffer`);
+  for (const block of blocks) giveMemoryBack(block);
 });

@@ -15,5 +15,5 @@ export { crc32c } from './crc32c.ts';
 export { RecordsError, type RecordsErrorCode } from './errors.ts';
 export type { RecordChunk } from './record-chunk.ts';
 export { HeaderCursor, RecordCursor } from './record-cursor.ts';
-export { giveMemoryBack, takeMemory } from './record-memory.ts';
+export { arenaAddress, giveMemoryBack, recordMemory, takeMemory } from './record-memory.ts';
 export { unsignedVarintSize, varintSize, writeUnsignedVarint, writeVarint } from './varint.ts';

@@ -1,5 +1,5 @@
 import { BuddyAllocator } from './buddy-allocator.ts';
-import { instantiate, newMemory, PAGE_BYTES, type RecordsExports } from './records-module.ts';
+import { instantiate, newMemory, PAGE_BYTES, type RecordsExports, type WasmMemory } from './records-module.ts';
 
 /**
  * Memory of a thread for compressed and decompressed records, used again and again: fresh memory from the system costs
@@ -7,16 +7,19 @@ import { instantiate, newMemory, PAGE_BYTES, type RecordsExports } from './recor
  * need no copies. It never grows, since that would detach every view of it; what does not fit lies in ordinary memory,
  * which works as well and is slower.
  */
-const ARENA_BYTES = 32 << 20;
+const ARENA_BYTES = 64 << 20;
 /** Behind the arena: copies in WebAssembly go in steps of 16 bytes and may run beyond their end. */
 const SLACK_PAGES = 1;
 /** The first page is the module's own, the second one is a window for bytes that lie elsewhere. */
 const WINDOW = PAGE_BYTES;
+/** After it two pages for another module that works on records where they lie. */
+const GUEST = 2 * PAGE_BYTES;
 /** Of ordinary blocks. */
 const KEPT_BYTES = 16 << 20;
 
 /** The arena of a thread, and the module that works in it. */
 interface Arena {
+  readonly memory: WasmMemory;
   readonly bytes: Buffer;
   readonly exports: RecordsExports;
   readonly blocks: BuddyAllocator;
@@ -28,17 +31,26 @@ function open(): Arena {
   const pages = ARENA_BYTES / PAGE_BYTES + SLACK_PAGES;
   const memory = newMemory(pages, pages);
   const blocks = new BuddyAllocator(ARENA_BYTES);
-  blocks.take(2 * PAGE_BYTES);
-  arena = { bytes: Buffer.from(memory.buffer), exports: instantiate(memory), blocks };
+  blocks.take(4 * PAGE_BYTES);
+  arena = { memory, bytes: Buffer.from(memory.buffer), exports: instantiate(memory), blocks };
   return arena;
 }
 
 /** The module over the arena. */
 export const arenaExports = (): RecordsExports => (arena ?? open()).exports;
 
-/** Address of `bytes[position]` in the arena; -1 where they lie elsewhere. */
+/** Address of `bytes[position]` in the memory of `recordMemory`; -1 where they lie elsewhere. */
 export const arenaAddress = (bytes: Uint8Array, position: number): number =>
   arena !== undefined && bytes.buffer === arena.bytes.buffer ? bytes.byteOffset + position : -1;
+
+/**
+ * The arena's memory, for a module of WebAssembly that works on records where they lie. The 128 KiB from `guest` on are
+ * for it alone; there is one such module a thread.
+ */
+export function recordMemory(): { readonly memory: object; readonly bytes: Buffer; readonly guest: number } {
+  const { memory, bytes } = arena ?? open();
+  return { memory, bytes, guest: GUEST };
+}
 
 /** All of the arena. */
 export const arenaBytes = (): Buffer => (arena ?? open()).bytes;

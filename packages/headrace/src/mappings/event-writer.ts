@@ -11,10 +11,11 @@
  */
 import { HeaderCursor, RecordCursor, RecordsError } from '@headrace/kafka-records';
 import type { Lane } from './lane.ts';
-import { HEAD_ROOM_BYTES, releaseBuffer, takeBuffer } from './payload-buffers.ts';
+import { HEAD_ROOM_BYTES, payloadOf, releaseBuffer, takeBuffer } from './payload-buffers.ts';
 import { chunkOf, type Slice } from './slice.ts';
 import { processTranscoder, type Transcoder } from './transcoder.ts';
 
+const EMPTY = Buffer.alloc(0);
 const CLOSING = Buffer.from(']}}');
 const TIMESTAMP = ascii(',"timestamp":');
 const CREATE_TIME = ascii(',"timestampType":"CREATE_TIME"');
@@ -90,7 +91,7 @@ export class EventWriter {
   readonly #cursor = new RecordCursor();
   readonly #headerCursor = new HeaderCursor();
   readonly #options: { readonly transcoder: Transcoder | undefined };
-  #out: Buffer = Buffer.alloc(0);
+  #out: Buffer = EMPTY;
   #position = 0;
   #limit = 0;
   #partition: unknown;
@@ -108,7 +109,7 @@ export class EventWriter {
     this.#partition = undefined;
     this.#records = 0;
     this.#position = HEAD_ROOM_BYTES;
-    this.#copy(head);
+    this.#position += head.copy(this.#out, this.#position);
   }
 
   get records(): number {
@@ -142,16 +143,38 @@ export class EventWriter {
     if (isFirst) {
       this.#reserve(FIXED_BYTES + lane.head.key.length);
       if (this.#records > 0) this.#copy(NEXT_PARTITION);
-      this.#copy(lane.head.key);
+      this.#position += lane.head.key.copy(this.#out, this.#position);
     }
     const room = this.#limit - this.#position - CLOSING.length;
-    const count = transcoder.run(slice, this.writtenEnd, this.lastOffset, maximum, room, isFirst);
+    let count = transcoder.run(
+      slice,
+      this.writtenEnd,
+      this.lastOffset,
+      maximum,
+      isFirst,
+      this.#out,
+      this.#position,
+      room,
+    );
+    while (count === 0 && transcoder.wantsRoom && this.#out.length - this.#position < room) {
+      // The buffer is too small, not the limit.
+      this.#reserve(this.#out.length);
+      count = transcoder.run(
+        slice,
+        this.writtenEnd,
+        this.lastOffset,
+        maximum,
+        isFirst,
+        this.#out,
+        this.#position,
+        room,
+      );
+    }
     if (count === 0) {
       this.#position = before;
       return false;
     }
-    this.#reserve(transcoder.outputBytes);
-    this.#position += transcoder.copyTo(this.#out, this.#position);
+    this.#position += transcoder.outputBytes;
     this.#partition = lane;
     this.#records += count;
     this.written += count;
@@ -228,8 +251,8 @@ export class EventWriter {
   finish(): Buffer {
     this.#reserve(CLOSING.length);
     this.#copy(this.#records > 0 ? CLOSING : CLOSING.subarray(1));
-    const event = this.#out.subarray(HEAD_ROOM_BYTES, this.#position);
-    this.#out = Buffer.alloc(0);
+    const event = payloadOf(this.#out, this.#position);
+    this.#out = EMPTY;
     return event;
   }
 

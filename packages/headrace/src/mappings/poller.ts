@@ -21,7 +21,7 @@ import { EventWriter, estimatePayload } from './event-writer.ts';
 import { failedBatch } from './failed-batch.ts';
 import { Lane, type Taken } from './lane.ts';
 import type { MappingOptions } from './options.ts';
-import { HEAD_ROOM_BYTES, releaseBuffer } from './payload-buffers.ts';
+import { HEAD_ROOM_BYTES, payloadCapacity, releasePayload } from './payload-buffers.ts';
 import { type PollerContext, randomUuid } from './poller-context.ts';
 import {
   PollerCounts,
@@ -314,7 +314,7 @@ export class Poller implements ConsumerListener {
     for (const lane of item.lanes()) lane.work.push(item);
     if (batch.kind === 'oversized') this.#cannotFit(item, now);
     else if (this.#isDue(item, now)) this.#send(item, batch.payload, now);
-    else releaseBuffer(batch.payload);
+    else releasePayload(batch.payload);
   }
 
   /** False when some records of the batch are too old by now; then their fates, and the others', are carried out. */
@@ -355,7 +355,7 @@ export class Poller implements ConsumerListener {
       return;
     }
     // The limit or the event's head changed since this batch was made.
-    releaseBuffer(payload);
+    releasePayload(payload);
     this.#cannotFit(item, now);
   }
 
@@ -366,7 +366,7 @@ export class Poller implements ConsumerListener {
     item.invocations++;
     this.#busy.add(item);
     this.#inFlight++;
-    this.#context.memory.take(payload.buffer.byteLength);
+    this.#context.memory.take(payloadCapacity(payload));
     this.counts.invocations++;
     publishBatch(this.#options, item, payload);
     // The log tail costs the function's side work: it is asked for where somebody will want to read it.
@@ -385,8 +385,8 @@ export class Poller implements ConsumerListener {
   #invoked(item: WorkItem, outcome: InvokeOutcome, startedAt: number): void {
     const now = this.#context.clock.now();
     const payload = item.payload!;
-    this.#context.memory.give(payload.buffer.byteLength);
-    releaseBuffer(payload);
+    this.#context.memory.give(payloadCapacity(payload));
+    releasePayload(payload);
     item.payload = undefined;
     item.busy = false;
     this.#busy.delete(item);
@@ -467,7 +467,7 @@ export class Poller implements ConsumerListener {
     const ended = (event: BatchEvent): void => {
       item.busy = false;
       this.#busy.delete(item);
-      releaseBuffer(batch.payload);
+      releasePayload(batch.payload);
       const at = clock.now();
       this.#apply(item, settle(event, item, this.#options.rules, at, random()), at);
       this.#step();

@@ -7,7 +7,7 @@ import type { Gathered } from './batching.ts';
 import { EventWriter } from './event-writer.ts';
 import type { Lane, Taken } from './lane.ts';
 import type { MappingOptions } from './options.ts';
-import { releaseBuffer } from './payload-buffers.ts';
+import { releasePayload } from './payload-buffers.ts';
 import { type Slice, singleRecords } from './slice.ts';
 
 /** At most so many bytes are taken and filtered in one turn of the event loop. */
@@ -105,7 +105,7 @@ export class ReadyLanes {
     }
     const payload = writer.finish();
     if (count > 0) return { kind: 'batch', slices, payload };
-    releaseBuffer(payload);
+    releasePayload(payload);
     return isFull ? { kind: 'oversized', slices: this.#firstRecord() } : { kind: 'none' };
   }
 
