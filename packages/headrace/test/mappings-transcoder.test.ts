@@ -144,7 +144,7 @@ test('it writes into its buffer alone, though others lie right before and behind
   const [before, out, behind] = blocks.slice(at, at + 3) as [Buffer, Buffer, Buffer];
   const untouched = Buffer.alloc(4096, 0xa5);
   let full = 0;
-  for (let run = 0; run < 2000; run++) {
+  for (let run = 0; run < 300; run++) {
     for (const block of [before, out, behind]) block.fill(0xa5);
     const most = random.pick([0, 3, 40, 400, 4000]);
     const records = Array.from({ length: 60 }, (_, i) => ({
@@ -171,6 +171,6 @@ test('it writes into its buffer alone, though others lie right before and behind
     assert.ok(out.subarray(0, position).equals(untouched.subarray(0, position)), `in front of the position: ${about}`);
     slice.held.release();
   }
-  assert.ok(full > 500, `${full} runs came to the end of the buffer`);
+  assert.ok(full > 100, `${full} runs came to the end of the buffer`);
   for (const block of blocks) giveMemoryBack(block);
 });
