@@ -221,6 +221,41 @@ test('what is too large is refused before it is read, and what is too slow is en
   assert.match(answer, /^HTTP\/1\.1 408 /);
 });
 
+test('without a known key a large body is refused before it is sent, in one piece or in chunks', async (t) => {
+  const { file, remove } = credentialsFile(keyFile);
+  t.after(remove);
+  await using world = await startApi({ gateway: { credentials: readCredentials(file) } });
+  const unknown =
+    'Authorization: AWS4-HMAC-SHA256 Credential=AKIANOBODY/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, ' +
+    `Signature=${'0'.repeat(64)}\r\nX-Amz-Date: 20260101T000000Z\r\n`;
+  const send = (headers: string, body: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect(world.gateway.port, '127.0.0.1', () => {
+        socket.write(`POST /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`);
+      });
+      let text = '';
+      socket.on('data', (chunk) => {
+        text += chunk.toString();
+      });
+      socket.on('error', reject);
+      socket.on('close', () => resolve(text));
+    });
+  // The body is never sent: an answer means that nobody waited for it.
+  assert.match(await send('Content-Length: 60000000\r\n', ''), /^HTTP\/1\.1 403 .*MissingAuthenticationToken/s);
+  assert.match(await send(`Content-Length: 60000000\r\n${unknown}`, ''), /^HTTP\/1\.1 403 .*UnrecognizedClient/s);
+  const chunk = `${(2 << 20).toString(16)}\r\n${'x'.repeat(2 << 20)}\r\n`;
+  assert.match(await send('Transfer-Encoding: chunked\r\n', chunk), /^HTTP\/1\.1 403 /);
+});
+
+test('a request for a service that lives elsewhere says how to reach it', async () => {
+  await using world = await startApi();
+  const authorization = `AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`;
+  const headers = { authorization, 'x-amz-date': '20260101T000000Z' };
+  const { status, body } = await call(world.endpoint, 'PUT', '/bucket/key', 'x', headers);
+  assert.equal(status, 404);
+  assert.match(String(body['message']), /^The service s3 is not offered here: .* AWS_ENDPOINT_URL_S3 /);
+});
+
 test('requests are told apart by signature, target header and path', async () => {
   const seen: string[] = [];
   const api = (service: string, paths: string[]): Api => ({

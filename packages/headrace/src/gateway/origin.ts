@@ -16,14 +16,12 @@ export function isForeignOrigin(headers: Readonly<Record<string, string>>): bool
 
 const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
 
-/** Names that always mean this machine, and the ones allowed by configuration. */
-export function isKnownHost(host: string | undefined, allowed: ReadonlySet<string>): boolean {
+/** Names that always mean this machine. */
+export function isKnownHost(host: string | undefined): boolean {
   const name = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?$/i.exec(host ?? '')?.[1]?.toLowerCase();
   if (name === undefined) return false;
   // RFC 6761: everything below localhost is loopback too.
-  return (
-    loopbackNames.has(name) || name.endsWith('.localhost') || /^127(\.\d{1,3}){3}$/.test(name) || allowed.has(name)
-  );
+  return loopbackNames.has(name) || name.endsWith('.localhost') || /^127(\.\d{1,3}){3}$/.test(name);
 }
 
 export const isLoopbackAddress = (host: string): boolean =>

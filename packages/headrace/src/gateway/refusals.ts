@@ -8,6 +8,15 @@ function refusal(status: number, type: string, message: string): ApiResponse {
 export const unknownOperation = (method: string, path: string): ApiResponse =>
   refusal(404, 'UnknownOperationException', `No API here has ${method} ${path}.`);
 
+export const unknownService = (service: string): ApiResponse => {
+  const variable = `AWS_ENDPOINT_URL_${service.toUpperCase().replace(/[^A-Z0-9]+/g, '_')}`;
+  return refusal(
+    404,
+    'UnknownOperationException',
+    `The service ${service} is not offered here: start the engine with ${variable} set to where it lives, or with --function-credentials for AWS itself.`,
+  );
+};
+
 export const missingSignature = (): ApiResponse =>
   refusal(403, 'MissingAuthenticationTokenException', 'Missing Authentication Token');
 
@@ -40,7 +49,7 @@ export const foreignHost = (host: string): ApiResponse =>
   refusal(
     403,
     'AccessDeniedException',
-    `The Host header ${JSON.stringify(host)} is not a name of this server: name it with --allowed-host, or use localhost.`,
+    `The Host header ${JSON.stringify(host)} is not a name of this server: use localhost, or turn on signature checks (--credentials).`,
   );
 
 export const bodyTooLarge = (limit: number): ApiResponse =>

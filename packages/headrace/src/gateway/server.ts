@@ -14,6 +14,7 @@ import {
   missingSignature,
   unknownKey,
   unknownOperation,
+  unknownService,
   wrongService,
   wrongSignature,
 } from './refusals.ts';
@@ -29,8 +30,6 @@ export interface GatewayOptions {
   readonly port?: number;
   /** Present: every request must be signed by one of these keys. */
   readonly credentials?: Credentials;
-  /** Names besides localhost under which this server may be reached without credentials. */
-  readonly allowedHosts?: readonly string[];
   /** Default 70,167,211, CreateFunction's limit. */
   readonly maximumBodyBytes?: number;
   /** A whole request must have come after this. Default 60,000. */
@@ -51,6 +50,8 @@ export interface Gateway {
 
 const defaultMaximumBodyBytes = 70_167_211;
 const defaultRequestTimeoutMilliseconds = 60_000;
+/** Of a request without a known key so much is read before it is refused: enough that the refusal arrives, no more. */
+const strangersBodyBytes = 1 << 20;
 
 /** Listens when it resolves. Throws HeadraceError `PORT_IN_USE` or `CONFIGURATION`. */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -102,13 +103,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 class Door {
   readonly #options: GatewayOptions;
   readonly #limit: number;
-  readonly #allowedHosts: ReadonlySet<string>;
   readonly #now: () => number;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#limit = options.maximumBodyBytes ?? defaultMaximumBodyBytes;
-    this.#allowedHosts = new Set((options.allowedHosts ?? []).map((name) => name.toLowerCase()));
     this.#now = options.now ?? Date.now;
   }
 
@@ -120,7 +119,9 @@ class Door {
     try {
       answer = await this.#answer(incoming, requestId);
     } catch (error) {
-      this.#options.onError?.(error, { requestId, path: incoming.url ?? '' });
+      // A caller that goes away before it said everything is no defect.
+      const isCutOff = incoming.destroyed && !incoming.complete;
+      if (!isCutOff) this.#options.onError?.(error, { requestId, path: incoming.url ?? '' });
       answer = internalError();
     }
     try {
@@ -145,23 +146,29 @@ class Door {
     const isProven = apis.some((api) => api.carriesOwnProof?.({ method, path, query, headers }) === true);
     const refused = isProven ? undefined : this.#refuseForeign(headers);
     if (refused !== undefined) return refused;
-    if (Number(headers['content-length'] ?? 0) > this.#limit) return bodyTooLarge(this.#limit);
-    const body = await readBody(incoming, this.#limit);
-    if (body === undefined) return bodyTooLarge(this.#limit);
+    const caller = isProven ? undefined : this.#identify(claim);
+    const isUnknown = caller !== undefined && 'status' in caller;
+    const limit = isUnknown ? Math.min(this.#limit, strangersBodyBytes) : this.#limit;
+    const length = Number(headers['content-length'] ?? 0);
+    if (length > limit) return isUnknown ? caller : bodyTooLarge(limit);
+    const body = await readBody(incoming, limit);
+    if (isUnknown) return caller;
+    if (body === undefined) return bodyTooLarge(limit);
     const request = { method, path, query, headers, body, requestId };
-    const caller = isProven ? { principal: undefined } : this.#authenticate(request, claim, apis);
-    if ('status' in caller) return caller;
+    const wrong = caller === undefined ? undefined : this.#refuteCaller(request, claim!, caller, apis);
+    if (wrong !== undefined) return wrong;
     for (const api of apis) {
-      const response = await api.handle({ ...request, principal: caller.principal });
+      const response = await api.handle({ ...request, principal: caller?.principal });
       if (response !== undefined) return response;
     }
-    return unknownOperation(method, path);
+    const isElsewhere = claim !== undefined && !this.#options.apis.some(({ service }) => service === claim.service);
+    return isElsewhere ? unknownService(claim.service) : unknownOperation(method, path);
   }
 
   #refuseForeign(headers: Readonly<Record<string, string>>): ApiResponse | undefined {
     if (isForeignOrigin(headers)) return foreignOrigin();
     // Where every request must be signed the name does not matter: a page has no key to sign with.
-    if (this.#options.credentials !== undefined || isKnownHost(headers['host'], this.#allowedHosts)) return undefined;
+    if (this.#options.credentials !== undefined || isKnownHost(headers['host'])) return undefined;
     return foreignHost(headers['host'] ?? '');
   }
 
@@ -178,29 +185,33 @@ class Door {
     return named.length > 0 ? named : apis;
   }
 
-  #authenticate(
-    request: Omit<ApiRequest, 'principal'>,
-    claim: SignatureClaim | undefined,
-    apis: readonly Api[],
-  ): { readonly principal: string | undefined } | ApiResponse {
+  /** Whose key it is, before anything is read; undefined where signatures are not checked. */
+  #identify(claim: SignatureClaim | undefined): Caller | ApiResponse | undefined {
     const { credentials } = this.#options;
-    if (credentials === undefined) return { principal: undefined };
+    if (credentials === undefined) return undefined;
     if (claim === undefined) return missingSignature();
-    const found = credentials.find(claim.accessKeyId, claim.sessionToken);
-    if (found === undefined) return unknownKey();
-    const reason = refuteSignature(request, claim, found.secretAccessKey, this.#now());
+    return credentials.find(claim.accessKeyId, claim.sessionToken) ?? unknownKey();
+  }
+
+  #refuteCaller(
+    request: Omit<ApiRequest, 'principal'>,
+    claim: SignatureClaim,
+    { secretAccessKey }: Caller,
+    apis: readonly Api[],
+  ): ApiResponse | undefined {
+    const reason = refuteSignature(request, claim, secretAccessKey, this.#now());
     if (reason !== undefined) return wrongSignature(reason);
     // A signature for one service must not be good for another.
     const isOurs = apis.some((api) => api.service === claim.service) || request.path.startsWith('/headrace/');
-    if (!isOurs && request.path !== '/metrics') {
-      return wrongService(
-        claim.service,
-        apis.map((api) => api.service),
-      );
-    }
-    return { principal: found.principal };
+    if (isOurs || request.path === '/metrics') return undefined;
+    return wrongService(
+      claim.service,
+      apis.map((api) => api.service),
+    );
   }
 }
+
+type Caller = NonNullable<ReturnType<Credentials['find']>>;
 
 /** `DynamoDB_20120810.PutItem`: services of the JSON protocols name themselves there. */
 const targets: readonly (readonly [string, string])[] = [
