@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { needs, runInBrowser } from '@headrace/testing';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -25,7 +26,7 @@ environment['PATH'] = (process.env['PATH'] ?? '')
   )
   .join(delimiter);
 
-describe('the packed package works for a stranger with plain npm install', { timeout: 280_000 }, () => {
+describe('the packed package works for a stranger with plain npm install', { timeout: 480_000 }, () => {
   let folder: string;
   const headrace = async (...words: string[]) =>
     await run('npx', ['headrace', ...words], { cwd: folder, env: environment, maxBuffer: 64 * 1024 * 1024 });
@@ -77,6 +78,20 @@ describe('the packed package works for a stranger with plain npm install', { tim
         [],
       );
     }
+  });
+
+  it('runs in a browser: forest and patterns say there what they say here', { skip: needs('chromium') }, async () => {
+    await copyFile(join(import.meta.dirname, 'support', 'browser-check.mjs'), join(folder, 'check.mjs'));
+    const inBrowser = await runInBrowser(folder, '/check.mjs');
+    const { default: check } = (await import(pathToFileURL(join(folder, 'check.mjs')).href)) as {
+      default: () => Promise<Record<string, unknown>>;
+    };
+    const here = await check();
+    assert.deepEqual({ ...(inBrowser as object), globals: [] }, { ...here, globals: [] });
+    assert.equal(here['engine'], 'wasm');
+    assert.equal(here['kernelsAgree'], true);
+    assert.deepEqual((inBrowser as typeof here)['globals'], [], 'nothing of Node is there');
+    assert.deepEqual(here['matches'], [true, false, true]);
   });
 
   it("teaches by --help with the machine's own Node first in PATH", async () => {

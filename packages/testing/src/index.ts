@@ -1,3 +1,4 @@
+export * from './browser.ts';
 export * from './cache.ts';
 export * from './certificates.ts';
 export * from './chaos-proxy.ts';

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** What a test may need of the machine beyond Node and npm. */
-export type Need = 'java' | 'maven' | 'python' | 'openssl' | 'git' | 'go' | 'aws-cli-2';
+export type Need = 'java' | 'maven' | 'python' | 'openssl' | 'git' | 'go' | 'aws-cli-2' | 'chromium';
 
 const firstLine = (command: string, args: string[]): string | undefined => {
   const result = spawnSync(command, args, { encoding: 'utf8', timeout: 20_000 });
@@ -35,8 +35,16 @@ const checks: Record<Need, () => string | undefined> = {
     const minor = Number(/go1\.(\d+)/.exec(line)?.[1] ?? 0);
     return minor >= 19 ? undefined : `Go 1.19 or newer (found: ${line})`;
   },
+  chromium: () => (chromium() === undefined ? 'Chromium (Debian: apt-get install chromium-headless-shell)' : undefined),
   'aws-cli-2': () => (awsCli2() === undefined ? 'the AWS CLI, version 2 (Debian: apt-get install awscli)' : undefined),
 };
+
+/** Path of a Chromium that runs without a screen. */
+export function chromium(): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  const names = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome'];
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+}
 
 /** Path of an AWS CLI of version 2: there may be one of version 1 before it in PATH. */
 export function awsCli2(): string | undefined {
