@@ -37,7 +37,7 @@ export interface Life {
   inFlight: number;
   /** The group gave the partition to another; -1: not so far. */
   expelledAt: number;
-  /** First delivery after that; a commit tells the process soon after. */
+  /** When it first settled something after that: a commit tells the process soon after. */
   zombieSince: number;
 }
 
@@ -135,9 +135,9 @@ export class Checker {
 
   /** A process that was thrown out learns it by its next commit; until then it repeats what the new owner does. */
   #allowZombie(life: Life): void {
-    if (life.zombieSince < 0) life.zombieSince = this.#now();
     const untilFenced = 150 + 3 * this.#scenario.delay + this.#scenario.latency;
-    if (this.commitsMayFail() || this.#now() - life.zombieSince <= untilFenced) this.allowedDuplicates++;
+    const isFenced = life.zombieSince >= 0 && this.#now() - life.zombieSince > untilFenced;
+    if (this.commitsMayFail() || !isFenced) this.allowedDuplicates++;
   }
 
   left(consumer: SimulatedConsumer, partition: SimulatedPartition, clean: boolean, waited: number): void {
@@ -238,7 +238,7 @@ export class Checker {
       for (const offset of offsets) {
         const isFailed = failed === 'all' || (failed !== 'none' && failed.get(name)?.has(offset) === true);
         if (!isFailed) {
-          life.resolved.set(offset, this.#now());
+          this.#resolve(life, offset);
           setOf(this.succeeded, name).add(offset);
           continue;
         }
@@ -246,6 +246,11 @@ export class Checker {
         if (counts) life.failures.set(offset, (life.failures.get(offset) ?? 0) + 1);
       }
     }
+  }
+
+  #resolve(life: Life, offset: number): void {
+    life.resolved.set(offset, this.#now());
+    if (life.expelledAt >= 0 && life.zombieSince < 0) life.zombieSince = this.#now();
   }
 
   /** An operator is about to skip or park a record; undone when that is refused. What was beside it need not wait. */
@@ -289,7 +294,7 @@ export class Checker {
     if (!this.#mayBeGivenUp(life, offset, condition))
       throw new Violation(`${name}: offset ${offset} was given up too early (${condition})`);
     setOf(this.atDestination, name).add(offset);
-    if (isHeard) life.resolved.set(offset, this.#now());
+    if (isHeard) this.#resolve(life, offset);
   }
 
   checkCommit(consumer: SimulatedConsumer, log: SimulatedLog, offset: number, before: number): void {
