@@ -117,11 +117,13 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
   commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
     if (offsets.length === 0) return Promise.resolve([]);
     // By assignment, not by name: a commit of a former life that is tried again after the partition went and came back
-    // would rewind what another member committed in between.
+    // would rewind what another member committed in between, or speak of offsets that mean something else by now.
     const assignments = offsets.map((place) => this.#owned.get(keyOf(place)));
+    const readers = assignments.map((assignment) => assignment?.reader);
     return this.#committer.commit(offsets, (index) => {
       const assignment = assignments[index];
-      return assignment !== undefined && this.#owned.get(keyOf(offsets[index]!)) === assignment;
+      if (assignment === undefined || this.#owned.get(keyOf(offsets[index]!)) !== assignment) return false;
+      return assignment.reader === readers[index];
     });
   }
 

@@ -148,6 +148,22 @@ test('a commit that waits while its partition goes and comes back is given up: i
   assert.equal(broker.control.group('g')!.offsets['t']?.[0], undefined);
 });
 
+test('a commit that waits while the log loses its records is given up: its offset means something else now', async () => {
+  await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
+  await using reader = consume(broker);
+  // A batch each: what is cut off begins at a batch.
+  for (let sent = 0; sent < 30; sent += 10) await send(broker, sent, sent + 10);
+  await eventually(() => reader.positions.get('t/0')?.offset === 30);
+  const fault = broker.faults.add({ api: 'OffsetCommit', cut: 'before' });
+  const commit = reader.commit();
+  await eventually(() => fault.hits > 0);
+  broker.control.truncate('t', 0, 20);
+  await eventually(() => reader.lost.length === 1 && reader.consumer.partitions.length === 1, { timeoutMs: 20_000 });
+  fault.remove();
+  assert.deepEqual(await commit, [{ kind: 'fenced', reason: 'NOT_ASSIGNED' }]);
+  assert.equal(broker.control.group('g')!.offsets['t']?.[0], undefined);
+});
+
 test('a partition that hangs holds back no other', async () => {
   await using broker = await start({ nodes: 1 });
   await using reader = consume(broker);
