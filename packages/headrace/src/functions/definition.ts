@@ -65,7 +65,8 @@ export interface FunctionEngineOptions {
 export interface ResponseStreamSink {
   /** Content type and metadata, before the first bytes. */
   start(head: { readonly contentType: string; readonly headers: Readonly<Record<string, string>> }): void;
-  write(bytes: Buffer): void;
+  /** A promise holds the function back until it resolves, which it must do also when nobody wants the bytes any more. */
+  write(bytes: Buffer): Promise<void> | undefined;
 }
 
 /** Execution environments and all that runs in them. */

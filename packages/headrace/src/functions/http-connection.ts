@@ -5,7 +5,8 @@ export type Headers = Readonly<Record<string, string>>;
 
 /** Takes the body of one request piece by piece. Exactly one of `end` and `abort` is called, last. */
 export interface BodyReader {
-  data(piece: Buffer): void;
+  /** A promise holds the rest back until it resolves. */
+  data(piece: Buffer): Promise<void> | undefined;
   end(trailers: Headers): void;
   /** The connection ended, or the body was malformed, before its end. */
   abort(): void;
@@ -115,6 +116,7 @@ export class HttpConnection {
   #chunked: Buffer[] = [];
   #tooLarge = false;
   #discarded = 0;
+  #waits = 0;
   #phase: 'head' | 'body' | 'chunk-size' | 'chunk-data' | 'chunk-end' | 'trailers' | 'answering' | 'closed' = 'head';
   #parsing = false;
   #out = '';
@@ -362,7 +364,8 @@ export class HttpConnection {
   /** A piece of a body that has a reader, is too large, or comes in chunks. */
   #piece(piece: Buffer): void {
     if (this.#reader !== undefined) {
-      this.#reader.data(piece);
+      const room = this.#reader.data(piece);
+      if (room !== undefined) this.#waitFor(room);
       return;
     }
     if (!this.#tooLarge) {
@@ -376,6 +379,15 @@ export class HttpConnection {
     }
     this.#discarded += piece.length;
     if (this.#discarded > discardBytes) this.#malformed('body too long', 413);
+  }
+
+  /** Whoever takes the body cannot take more now: the client waits, as on any full connection. */
+  #waitFor(room: Promise<void>): void {
+    this.#waits++;
+    this.#socket.pause();
+    void room.then(() => {
+      if (--this.#waits === 0) this.#socket.resume();
+    });
   }
 
   #bodyEnd(body: Buffer, trailers: Headers): void {

@@ -24,7 +24,7 @@ export interface RuntimeDelegate {
 }
 
 export interface StreamedResponse {
-  data(piece: Buffer): void;
+  data(piece: Buffer): Promise<void> | undefined;
   end(error: { errorType: string; body: Buffer } | undefined): void;
 }
 
@@ -290,7 +290,7 @@ export class RuntimeApi implements RequestHandler {
         Buffer.from(JSON.stringify({ errorMessage: `Invalid response mode ${JSON.stringify(mode)}`, errorType: type })),
       );
       return {
-        data: () => {},
+        data: () => undefined,
         end: () => refuse(exchange, 400, 'InvalidFunctionResponseMode', 'Invalid function response mode'),
         abort: () => {},
       };

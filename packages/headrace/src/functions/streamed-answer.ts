@@ -14,11 +14,13 @@ export class StreamedAnswer {
     sink?.start({ contentType, headers: {} });
   }
 
-  add(piece: Buffer): void {
+  /** A promise: whoever takes the answer is behind. */
+  add(piece: Buffer): Promise<void> | undefined {
     this.#length += piece.length;
-    if (this.tooLarge) return;
-    if (this.#sink === undefined) this.#pieces.push(piece);
-    else this.#sink.write(piece);
+    if (this.tooLarge) return undefined;
+    if (this.#sink !== undefined) return this.#sink.write(piece);
+    this.#pieces.push(piece);
+    return undefined;
   }
 
   get tooLarge(): boolean {

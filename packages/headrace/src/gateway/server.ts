@@ -271,7 +271,8 @@ async function send(
   if (!isComplete) outgoing.setHeader('connection', 'close');
   if (isStream(body)) {
     for await (const chunk of body) {
-      if (!outgoing.write(chunk)) await drained(outgoing);
+      // Of a caller who has gone there is nothing to wait for: 'close' has been.
+      if (!outgoing.destroyed && !outgoing.write(chunk)) await drained(outgoing);
       if (outgoing.destroyed) return;
     }
     outgoing.end();

@@ -14,6 +14,7 @@ export const invokeWithResponseStream = operation<InvokeInput>(async (call, inpu
   requireTarget(context, name, qualifier);
   if (input.InvocationType === 'DryRun') return new Answer({ status: 204 });
   await settled(context, name, qualifier);
+  const trace = request.headers['x-amzn-trace-id'];
   const stream = new PassThrough();
   let isStarted = false;
   const started = Promise.withResolvers<undefined>();
@@ -26,10 +27,15 @@ export const invokeWithResponseStream = operation<InvokeInput>(async (call, inpu
         started.resolve(undefined);
       },
       write(bytes) {
-        stream.write(payloadChunk(bytes));
+        return stream.write(payloadChunk(bytes)) || stream.destroyed ? undefined : drained(stream);
       },
     },
-    { requestId: request.requestId, logTail: input.LogType === 'Tail' },
+    {
+      requestId: request.requestId,
+      logTail: input.LogType === 'Tail',
+      ...(input.ClientContext === undefined ? {} : { clientContext: input.ClientContext }),
+      ...(trace === undefined ? {} : { traceHeader: trace }),
+    },
   );
   const outcome = await Promise.race([started.promise, running]);
   if (outcome !== undefined && !isExecuted(outcome)) return answerOf(outcome, name, qualifier, context);
@@ -48,6 +54,17 @@ export const invokeWithResponseStream = operation<InvokeInput>(async (call, inpu
     body: stream as AsyncIterable<Buffer>,
   });
 });
+
+/** Until the caller took what was written, or went away. */
+function drained(stream: PassThrough): Promise<void> {
+  return new Promise((resolve) => {
+    const either = (): void => {
+      stream.off('drain', either).off('close', either);
+      resolve();
+    };
+    stream.on('drain', either).on('close', either);
+  });
+}
 
 const isExecuted = (outcome: InvokeOutcome): outcome is Extract<InvokeOutcome, { executedVersion: string }> =>
   outcome.kind === 'success' || outcome.kind === 'function-error';

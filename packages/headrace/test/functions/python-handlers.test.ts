@@ -187,6 +187,16 @@ for (const [what, source, handler, type, message] of [
   });
 }
 
+test('a missing boto3 is named with the command that installs it', { skip }, async () => {
+  const source = `raise ModuleNotFoundError("No module named 'boto3'", name='boto3')`;
+  const failure = await bench.failure(await add(source));
+  assert.equal(failure.errorType, 'Runtime.ImportModuleError');
+  assert.match(
+    failure.errorMessage,
+    /^Unable to import module 'app': No module named 'boto3' \(.*python3 -m pip install boto3\)$/,
+  );
+});
+
 test('a module in a folder is found by slash or dot', { skip }, async () => {
   assert.equal(await bench.result(await add('def run(e, c): return 1', { handler: 'src/main.run' }, 'src/main.py')), 1);
   assert.equal(await bench.result(await add('def run(e, c): return 1', { handler: 'src.main.run' }, 'src/main.py')), 1);

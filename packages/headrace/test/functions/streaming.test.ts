@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { once } from 'node:events';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { eventually, temporaryFolder } from '@headrace/testing';
+import { startEngine } from '../../src/engine.ts';
 import type { InvokeOutcome } from '../../src/functions/outcome.ts';
-import { Workbench } from './support.ts';
+import { region, Workbench, writeFiles } from './support.ts';
 
 const bench = await Workbench.start();
 let count = 0;
@@ -84,6 +90,87 @@ test('more than 6 MB can be streamed, and no more than 6 MB comes through the or
   );
   const buffered = await bench.invoke(name);
   assert.equal(buffered.kind === 'function-error' && buffered.reason, 'response-too-large');
+});
+
+test('a function that streams faster than the caller reads is held back', async () => {
+  const name = await add(
+    `async (event, stream) => { const block = Buffer.alloc(1 << 20, 120); for (let i = 0; i < 32; i++) if (!stream.write(block)) await new Promise((r) => stream.once('drain', r)); stream.end(); }`,
+  );
+  let taken = 0;
+  let held: (() => void) | undefined;
+  const running = bench.engine.invokeWithResponseStream(name, Buffer.from('{}'), {
+    start: () => {},
+    write: (bytes) => {
+      taken += bytes.length;
+      return taken < 4 << 20 || held !== undefined ? undefined : new Promise((resolve) => (held = resolve));
+    },
+  });
+  await eventually(() => held !== undefined);
+  const before = taken;
+  // Invocations of another function go their way meanwhile.
+  await bench.add('other', { 'index.mjs': `export const handler = async () => 1;` });
+  for (let i = 0; i < 50; i++) assert.equal(await bench.result('other'), 1);
+  assert.ok(taken - before < 1 << 20, `${taken - before} bytes more came`);
+  held!();
+  assert.equal((await running).kind, 'success');
+  assert.equal(taken, 32 << 20);
+});
+
+test('over HTTP, too; and a caller that goes away does not keep the function', async () => {
+  const folder = temporaryFolder('streaming');
+  const engine = await startEngine({ port: 0, dataDirectory: join(folder, 'data'), region });
+  after(async () => {
+    await engine.stop();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+  const progress = join(folder, 'progress');
+  await writeFiles(join(folder, 'code'), {
+    'index.mjs': `import { writeFileSync } from 'node:fs';
+      export const handler = awslambda.streamifyResponse(async (event, stream, context) => {
+        stream.write(JSON.stringify([context.clientContext, process.env._X_AMZN_TRACE_ID]));
+        const block = Buffer.alloc(1 << 20, 120);
+        for (let i = 1; i <= 48; i++) {
+          if (!stream.write(block)) await new Promise((r) => stream.once('drain', r));
+          writeFileSync(${JSON.stringify(progress)}, String(i));
+        }
+        stream.end();
+      });`,
+  });
+  const code = { kind: 'folder', path: join(folder, 'code') } as const;
+  const configuration = { code, runtime: 'nodejs24.x', handler: 'index.handler', timeoutSeconds: 60 };
+  engine.registerFunction({ functionName: 'flow', ...configuration });
+  const open = async (): Promise<IncomingMessage> => {
+    const outgoing = request(`${engine.endpoint}/2021-11-15/functions/flow/response-streaming-invocations`, {
+      method: 'POST',
+      headers: {
+        'X-Amz-Client-Context': Buffer.from('{"custom":7}').toString('base64'),
+        'X-Amzn-Trace-Id': 'Root=1-5-6',
+      },
+    });
+    outgoing.on('error', () => {});
+    outgoing.end('{}');
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    return response;
+  };
+  const made = (): number => Number(existsSync(progress) ? readFileSync(progress, 'utf8') : 0);
+  const slow = await open();
+  // Socket buffers of both ends fill; then the function stands still.
+  let last = -1;
+  await eventually(() => made() > 0 && last === (last = made()), { everyMs: 500 });
+  assert.ok(last < 40, `${last} MiB were made for a caller who reads nothing`);
+  let length = 0;
+  let first: Buffer | undefined;
+  for await (const piece of slow) {
+    first ??= piece as Buffer;
+    length += (piece as Buffer).length;
+  }
+  assert.ok(length > 48 << 20);
+  assert.match(first!.toString('latin1'), /\[\{"custom":7\},"Root=1-5-6"\]/);
+  rmSync(progress);
+  const gone = await open();
+  await eventually(() => made() > 0);
+  gone.destroy();
+  await eventually(() => made() === 48);
 });
 
 test('an error before the first byte is an ordinary error, one after it ends the stream', async () => {

@@ -124,7 +124,7 @@ async function collect(response: IncomingMessage, invocation: Invocation): Promi
   const succeeds = (response.statusCode ?? 0) < 300 && response.headers['x-amz-function-error'] === undefined;
   if (sink !== undefined && succeeds) {
     sink.start({ contentType: response.headers['content-type'] ?? 'application/octet-stream', headers: {} });
-    for await (const piece of response) sink.write(piece as Buffer);
+    for await (const piece of response) await sink.write(piece as Buffer);
     return Buffer.alloc(0);
   }
   const pieces: Buffer[] = [];
