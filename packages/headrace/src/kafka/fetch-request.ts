@@ -1,3 +1,4 @@
+import { type SessionPart, withoutSession } from './fetch-session.ts';
 import { byTopic } from './metadata-requests.ts';
 import type { KafkaRequest, WireReader } from './wire.ts';
 
@@ -18,12 +19,13 @@ export interface FetchOptions {
   readonly rackId: string;
 }
 
-/** Versions 11 and 12, without a session. The response is read by `readFetch`, where it lies. */
+/** Versions 11 and 12. The response is read by `readFetch`, where it lies. */
 export function fetch(
   version: number,
-  partitions: readonly FetchPartition[],
+  what: readonly FetchPartition[] | SessionPart,
   options: FetchOptions,
 ): KafkaRequest<undefined> {
+  const session = 'partitions' in what ? what : withoutSession(what);
   return {
     name: 'Fetch',
     key: 1,
@@ -31,9 +33,8 @@ export function fetch(
     flexible: version >= 12,
     write(writer) {
       writer.int32(-1).int32(options.maximumWaitMilliseconds).int32(options.minimumBytes).int32(options.maximumBytes);
-      // Session 0 with epoch -1: no session.
-      writer.int8(options.isolation).int32(0).int32(-1);
-      writer.array(byTopic(partitions), ([topic, list]) => {
+      writer.int8(options.isolation).int32(session.id).int32(session.epoch);
+      writer.array(byTopic(session.partitions), ([topic, list]) => {
         writer.string(topic).array(list, ({ partition, leaderEpoch, offset, maximumBytes }) => {
           writer.int32(partition).int32(leaderEpoch).int64(offset);
           if (version >= 12) writer.int32(-1);
@@ -41,10 +42,11 @@ export function fetch(
         });
         writer.tags();
       });
-      writer
-        .array([], () => {})
-        .string(options.rackId)
-        .tags();
+      writer.array(byTopic(session.forgotten), ([topic, list]) => {
+        writer.string(topic).array(list, ({ partition }) => writer.int32(partition));
+        writer.tags();
+      });
+      writer.string(options.rackId).tags();
     },
     read: () => undefined,
   };
@@ -72,10 +74,10 @@ export interface FetchedPartition {
 }
 
 /** Reads what surrounds the records of a Fetch response; the records themselves are left as they lie. */
-export function readFetch(reader: WireReader): { error: number; partitions: FetchedPartition[] } {
+export function readFetch(reader: WireReader): { error: number; sessionId: number; partitions: FetchedPartition[] } {
   reader.int32();
   const error = reader.int16();
-  reader.int32();
+  const sessionId = reader.int32();
   const partitions = reader
     .array(() => {
       const topic = reader.string();
@@ -112,5 +114,5 @@ export function readFetch(reader: WireReader): { error: number; partitions: Fetc
       return list;
     })
     .flat();
-  return { error, partitions };
+  return { error, sessionId, partitions };
 }

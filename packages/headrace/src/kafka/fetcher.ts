@@ -3,6 +3,7 @@ import { Backoff } from './backoff.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
 import { type FetchedPartition, type FetchPartition, fetch, readFetch } from './fetch-request.ts';
+import { FetchSession } from './fetch-session.ts';
 import { offsetForLeaderEpoch } from './metadata-requests.ts';
 import type { PartitionOwner, PartitionReader } from './partition-reader.ts';
 import { brokerError, KafkaCode, needsMetadata } from './protocol-errors.ts';
@@ -18,7 +19,7 @@ export interface FetcherOptions {
   readonly maximumBufferedBytes: number;
   /** Default 500. */
   readonly maximumWaitMilliseconds?: number;
-  /** Of one response. Default 2 MiB: what is fetched at once should still lie in the processor's cache when it is read. */
+  /** Of one response. Default 4 MiB less 64 KiB: with what surrounds the records it fits a block of 4 MiB. */
   readonly maximumResponseBytes?: number;
 }
 
@@ -40,7 +41,10 @@ const PARTITION_RETRY_MILLISECONDS = 100;
 /** After an error that only a person can mend. */
 const CONFIGURATION_RETRY_MILLISECONDS = 1_000;
 const EMPTY_RETRY_MILLISECONDS = 2;
+/** How long the poll waits at most while others have much to fetch: who has caught up joins the next one. */
+const SHORT_WAIT_MILLISECONDS = 50;
 const PREFERRED_REPLICA_MILLISECONDS = 300_000;
+const RESPONSE_BYTES = (4 << 20) - (64 << 10);
 
 /** One connection to one broker with at most one Fetch under way. */
 interface Lane {
@@ -51,6 +55,9 @@ interface Lane {
 interface BrokerLanes {
   /** Two: while a long poll waits for new records on one, what has become ready is fetched at once on the other. */
   readonly lanes: readonly [Lane, Lane];
+  /** Of the long polls. */
+  readonly session: FetchSession;
+  isPolling: boolean;
   readonly backoff: Backoff;
   retryAt: number;
 }
@@ -175,23 +182,27 @@ export class Fetcher implements PartitionOwner {
     let broker = this.#brokers.get(nodeId);
     if (broker === undefined) {
       const lane = (name: string): Lane => ({ purpose: `${this.#options.purpose}/${name}`, isBusy: false });
-      broker = { lanes: [lane('fetch-1'), lane('fetch-2')], backoff: new Backoff(), retryAt: 0 };
+      broker = {
+        lanes: [lane('fetch-1'), lane('fetch-2')],
+        session: new FetchSession(),
+        isPolling: false,
+        backoff: new Backoff(),
+        retryAt: 0,
+      };
       this.#brokers.set(nodeId, broker);
     }
     if (broker.retryAt > now) {
       this.#wakeAt(broker.retryAt);
       return;
     }
-    const [first, second] = broker.lanes;
-    if (first.isBusy && second.isBusy) return;
-    const isOtherWaiting = first.isBusy || second.isBusy;
-    // While the other lane waits for new records, this one only fetches what is there already.
-    const chosen = isOtherWaiting ? partitions.filter((partition) => partition.isHungry) : partitions;
+    const lane = broker.lanes.find(({ isBusy }) => !isBusy);
+    if (lane === undefined) return;
+    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? RESPONSE_BYTES, Math.max(room, LEAST_BYTES));
+    const { chosen, kind } = choose(partitions, responseBytes, this.#options.maximumPartitionBytes, broker.isPolling);
     if (chosen.length === 0) return;
-    const lane = first.isBusy ? second : first;
     lane.isBusy = true;
+    if (kind !== 'fetch') broker.isPolling = true;
     const { maximumPartitionBytes } = this.#options;
-    const responseBytes = Math.min(this.#options.maximumResponseBytes ?? 2 << 20, Math.max(room, LEAST_BYTES));
     const entries: FetchPartition[] = chosen.map((partition) => ({
       topic: partition.topic,
       partition: partition.partition,
@@ -201,8 +212,9 @@ export class Fetcher implements PartitionOwner {
     }));
     for (const partition of chosen) partition.isInFlight = true;
     this.#inFlightBytes += responseBytes;
-    const wait = isOtherWaiting ? 0 : (this.#options.maximumWaitMilliseconds ?? 500);
-    void this.#fetch(nodeId, broker, lane, chosen, entries, responseBytes, wait);
+    void this.#fetch(nodeId, broker, lane, chosen, entries, responseBytes, kind);
+    // The rest may find room on the other lane.
+    if (chosen.length < partitions.length) this.wake();
   }
 
   async #fetch(
@@ -212,21 +224,33 @@ export class Fetcher implements PartitionOwner {
     partitions: readonly PartitionReader[],
     entries: readonly FetchPartition[],
     maximumBytes: number,
-    maximumWaitMilliseconds: number,
+    kind: Choice['kind'],
   ): Promise<void> {
     const source = `broker ${nodeId}`;
+    const isPoll = kind !== 'fetch';
+    const longWait = this.#options.maximumWaitMilliseconds ?? 500;
+    const maximumWaitMilliseconds =
+      kind === 'poll' ? longWait : kind === 'short poll' ? Math.min(longWait, SHORT_WAIT_MILLISECONDS) : 0;
     try {
       const connection = await this.#cluster.connection(nodeId, lane.purpose);
       const version = connection.bestVersion(1, 'Fetch', 11, 12);
       const { isolation, rackId } = this.#options;
       const { requestTimeoutMilliseconds } = this.#cluster.options;
+      const what = isPoll ? broker.session.next(entries) : entries;
       const response = await connection.sendRaw(
-        fetch(version, entries, { maximumWaitMilliseconds, minimumBytes: 1, maximumBytes, isolation, rackId }),
+        fetch(version, what, { maximumWaitMilliseconds, minimumBytes: 1, maximumBytes, isolation, rackId }),
         requestTimeoutMilliseconds + maximumWaitMilliseconds,
       );
       try {
-        const { error, partitions: fetched } = readFetch(response.reader);
+        const { error, sessionId, partitions: fetched } = readFetch(response.reader);
+        const isUnknown = error === KafkaCode.FETCH_SESSION_ID_NOT_FOUND;
+        if (isPoll && (isUnknown || error === KafkaCode.INVALID_FETCH_SESSION_EPOCH)) {
+          // Asked for again at once, in full.
+          broker.session.refused(!isUnknown);
+          return;
+        }
         if (error !== 0) throw brokerError(error, `Fetch from broker ${nodeId}`);
+        if (isPoll) broker.session.accepted(sessionId);
         this.#settle(partitions, fetched, response.reader.bytes, response.block, nodeId);
       } finally {
         response.block.release();
@@ -235,6 +259,7 @@ export class Fetcher implements PartitionOwner {
       this.#events.onTrouble(source, undefined);
     } catch (error) {
       const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
+      if (isPoll) broker.session.lost();
       broker.retryAt = performance.now() + broker.backoff.next();
       for (const partition of partitions) partition.preferredUntil = 0;
       // A connection may end at any time; only when the next one fails too is it trouble.
@@ -243,6 +268,7 @@ export class Fetcher implements PartitionOwner {
       void this.#refreshMetadata();
     } finally {
       lane.isBusy = false;
+      if (isPoll) broker.isPolling = false;
       this.#inFlightBytes -= maximumBytes;
       for (const partition of partitions) partition.isInFlight = false;
       this.wake();
@@ -259,7 +285,9 @@ export class Fetcher implements PartitionOwner {
     const byName = new Map(asked.map((partition) => [`${partition.topic}-${partition.partition}`, partition]));
     let isNew = false;
     for (const answer of fetched) {
-      const partition = byName.get(`${answer.topic}-${answer.partition}`);
+      const name = `${answer.topic}-${answer.partition}`;
+      const partition = byName.get(name);
+      byName.delete(name);
       // Revoked while the request was under way: what came belongs to nobody.
       if (partition === undefined || partition.isDead || partition.isSeeking) continue;
       if (answer.error !== 0) {
@@ -279,16 +307,21 @@ export class Fetcher implements PartitionOwner {
         this.#partitions.delete(partition);
         this.#partitions.add(partition);
       }
-      const limit = this.#options.isolation === 1 ? answer.lastStableOffset : answer.highWatermark;
-      partition.isHungry = partition.fetchOffset < limit;
-      // Left without a byte by the limits of the response: not asked for again in a busy loop.
-      if (partition.isHungry && answer.end === answer.start)
-        partition.retryAt = performance.now() + EMPTY_RETRY_MILLISECONDS;
+      partition.readLimit = this.#options.isolation === 1 ? answer.lastStableOffset : answer.highWatermark;
+      this.#setHungry(partition, answer.end > answer.start);
     }
+    // A session's answer leaves out what has no news.
+    for (const partition of byName.values()) this.#setHungry(partition, false);
     if (isNew) {
       this.#relieve();
       this.#events.onRecords();
     }
+  }
+
+  #setHungry(partition: PartitionReader, hasAnswer: boolean): void {
+    partition.isHungry = partition.fetchOffset < partition.readLimit;
+    // Left without a byte by the limits of the response: not asked for again in a busy loop.
+    if (partition.isHungry && !hasAnswer) partition.retryAt = performance.now() + EMPTY_RETRY_MILLISECONDS;
   }
 
   /** Slow partitions may hold whole blocks by a few batches: then those are copied out. */
@@ -387,6 +420,34 @@ export class Fetcher implements PartitionOwner {
     }, pause).unref();
     this.wake();
   }
+}
+
+interface Choice {
+  readonly chosen: readonly PartitionReader[];
+  readonly kind: 'poll' | 'short poll' | 'fetch';
+}
+
+/**
+ * What the next request asks for. One request a broker is a poll: it waits for new records, in a session. While more is
+ * there already than one response holds, others fetch that, each from as many partitions as fill it, in turns.
+ */
+function choose(
+  partitions: readonly PartitionReader[],
+  responseBytes: number,
+  partitionBytes: number,
+  isPolling: boolean,
+): Choice {
+  const isBehind = ({ isHungry, fetchOffset, readLimit }: PartitionReader): boolean =>
+    isHungry && fetchOffset < readLimit;
+  const behind = partitions.filter(isBehind);
+  const others = partitions.filter((partition) => !isBehind(partition));
+  if (!isPolling) {
+    if (behind.length * partitionBytes <= responseBytes) return { chosen: partitions, kind: 'poll' };
+    if (others.length > 0) return { chosen: others, kind: 'short poll' };
+  }
+  // Of some it is not known yet whether there is anything.
+  const unknown = others.filter(({ isHungry }) => isHungry);
+  return { chosen: [...unknown, ...behind.slice(0, Math.ceil(responseBytes / partitionBytes))], kind: 'fetch' };
 }
 
 const sourceOf = (partition: PartitionReader): string => `${partition.topic}-${partition.partition}`;

@@ -41,6 +41,8 @@ export class PartitionReader implements AssignedPartition {
   readonly committedMetadata: string;
   highWatermark = -1;
   logStartOffset = -1;
+  /** Up to where records may be read: the high watermark, or the last stable offset under read_committed; -1 unknown. */
+  readLimit = -1;
   bufferedBytes = 0;
 
   /** Where the next fetch begins. */

@@ -57,4 +57,4 @@ export const responseMemory = new ResponseMemory();
  * Where every socket of the thread receives what is not the body of a large response: it is read and emptied within one
  * callback, so all can share it, and an idle connection holds no buffer of its own.
  */
-export const sharedReceiveBuffer = Buffer.allocUnsafeSlow(128 << 10);
+export const sharedReceiveBuffer = Buffer.allocUnsafeSlow(32 << 10);
