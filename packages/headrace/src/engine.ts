@@ -175,7 +175,8 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     const code = target.startsWith('arn:')
       ? { kind: 'aws' as const, arn: target }
       : { kind: 'http' as const, url: target };
-    lambda.registerFunction({ functionName, code, timeoutSeconds: 900 });
+    // As long as a Kafka event source lets a function run.
+    lambda.registerFunction({ functionName, code, timeoutSeconds: 840 });
   }
   const endNotices = logNotices(log);
   undo.push(endNotices);

@@ -91,7 +91,10 @@ test('concurrency counts agree with a plain count under random changes', () => {
     const version = String(1 + random(2));
     const free = of(name, version) < (provisioned.get(`${name}:${version}`) ?? 0);
     const room = name === 'a' ? onDemand('a') < reserved.get('a')! - 2 : onDemand('b') + onDemand('c') < 20 - 4 - 3;
+    const left = concurrency.free(name, version);
     const reason = concurrency.take(name, version);
+    assert.equal(left > 0, reason === undefined, `step ${step}: ${left} are free`);
+    if (reason === undefined) assert.equal(concurrency.free(name, version), left - 1);
     assert.equal(reason === undefined, free || room, `step ${step}: ${name}:${version}`);
     if (reason === undefined) running.push([name, version]);
   }

@@ -297,6 +297,29 @@ test('a thousand idle connections are refused beyond 64, and the runtime keeps i
   for (const each of others) each.destroy();
 });
 
+test("ping is answered, and an error in AWS's envelope is unpacked, in another left as it is", async () => {
+  const station = await Station.open();
+  const client = new Client(station).send('GET /2018-06-01/ping HTTP/1.1\n\n');
+  await client.expect(/^HTTP\/1\.1 200 OK\r\n/);
+  const headers =
+    'Content-Type: application/vnd.aws.lambda.error.cause+json\nLambda-Runtime-Function-Error-Type: Function.Bad\n';
+  for (const [index, [body, heard]] of (
+    [
+      ['{"error":{"errorMessage":"m"},"cause":{}}', 'error Function.Bad {"errorMessage":"m"}'],
+      ['{"errorMessage":"m"}', 'error Function.Bad {"errorMessage":"m"}'],
+      ['no json', 'error Function.Bad no json'],
+    ] as const
+  ).entries()) {
+    client.get('invocation/next');
+    await eventually(() => station.heard.at(-1) === 'next');
+    station.deliver(`id-${index}`);
+    await client.expect(/HTTP\/1\.1 200/);
+    client.post(`invocation/id-${index}/error`, body, headers);
+    await client.expect(/^HTTP\/1\.1 202 /);
+    assert.equal(station.heard.at(-1), heard);
+  }
+});
+
 test('another process cannot answer for a runtime of ours over the port', async () => {
   const bench = await Workbench.start();
   await bench.add('victim', {
