@@ -57,6 +57,14 @@ export const stopEngine: Scenario = {
       const before = Date.now();
       await progress(journal, before, zombie.processId);
       await progress(journal, before, heir.processId);
+      // Just after it has settled something: that is committed within a tenth of a second, but not at once.
+      const from = Date.now();
+      await eventually(
+        () =>
+          entriesOf(journal).some(({ kind, at, life }) => kind === 'ended' && at > from && life === zombie.processId),
+        { timeoutMs: 30_000, everyMs: 5, what: 'the end of a batch' },
+      );
+      await pass(15);
       const stoppedAt = Date.now();
       await zombie.signal('SIGSTOP');
       await eventually(() => worksOn(heir.processId, stoppedAt).size === PARTITIONS, {

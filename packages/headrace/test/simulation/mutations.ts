@@ -234,7 +234,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'payload-memory-is-not-given-back',
     file: 'poller.ts',
-    from: '    this.#context.memory.give(payload.buffer.byteLength);\n',
+    from: '    this.#context.memory.give(payloadCapacity(payload));\n',
     to: '',
   },
   {

@@ -336,7 +336,8 @@ export class SimulatedConsumer implements GroupConsumer {
       this.#kafka.watcher.held(this.processId, bytes),
     );
     this.#later(() => {
-      if (this.#group.owners.get(log) !== this || this.#assigned.has(log)) return;
+      // A member that is leaving takes nothing any more.
+      if (this.#isClosed || this.#group.owners.get(log) !== this || this.#assigned.has(log)) return;
       this.#assigned.set(log, partition);
       this.rebalances++;
       this.#kafka.watcher.assigned(this, partition);

@@ -39,6 +39,7 @@ class EngineProcess {
   readonly supervisor: MappingSupervisor & MappingOperations;
   readonly consumers = new Set<SimulatedConsumer>();
   isAlive = true;
+  isStopping = false;
 
   constructor(id: number, makeSupervisor: (process: EngineProcess) => MappingSupervisor & MappingOperations) {
     this.id = id;
@@ -143,7 +144,7 @@ class World {
     this.#log('peace');
     this.#isFaulty = false;
     this.#kafka.faults.commitFailure = 0;
-    if (!this.#processes.some(({ isAlive }) => isAlive)) this.#startProcess();
+    if (!this.#processes.some(({ isAlive, isStopping }) => isAlive && !isStopping)) this.#startProcess();
     const isDone = (): boolean => this.#violation !== undefined || this.#isEverythingCommitted();
     await this.#clock.run(this.#begin + faultMilliseconds + PEACE_MILLISECONDS, isDone);
     if (this.#violation !== undefined) throw this.#violation;
@@ -251,6 +252,7 @@ class World {
       for (let i = 0; i < count; i++) this.#clock.setTimeout(action, random.next() * faultMilliseconds);
     };
     const alive = (): EngineProcess[] => this.#processes.filter(({ isAlive }) => isAlive);
+    const working = (): EngineProcess[] => alive().filter(({ isStopping }) => !isStopping);
     plan(crashes, () => {
       const victims = alive();
       if (victims.length === 0) return;
@@ -267,7 +269,7 @@ class World {
       }
     });
     plan(toggles, () => {
-      const process = alive()[0];
+      const process = working()[0];
       const stored = process?.supervisor.list()[0];
       if (process === undefined || stored?.status.state !== 'Enabled') return;
       this.#log(`process ${process.id} disables its mapping`);
@@ -281,10 +283,11 @@ class World {
       }
     });
     plan(joins, () => {
-      const count = alive().length;
+      const count = working().length;
       if (count < 2 || (count < 4 && random.chance(0.6))) this.#startProcess();
       else {
-        const process = random.pick(alive());
+        const process = random.pick(working());
+        process.isStopping = true;
         this.#log(`process ${process.id} stops`);
         void process.supervisor.stop({ drainTimeoutMilliseconds: SHORTEST_DRAIN }).then(() => {
           process.isAlive = false;
