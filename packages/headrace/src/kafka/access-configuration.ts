@@ -95,11 +95,13 @@ export async function resolveAccess(
       sasl = hideMembers({ mechanism, username, password }, 'password');
     } else if (type === 'CLIENT_CERTIFICATE_TLS_AUTH') {
       const document = await read(secrets, uri);
-      const password = document['privateKeyPassword'];
+      // Forms of secrets leave what does not apply empty.
+      const hasPassword = !['', null, undefined].includes(document['privateKeyPassword'] as string);
+      const password = hasPassword ? member(document, 'privateKeyPassword', uri) : undefined;
       client = {
         certificate: member(document, 'certificate', uri),
         privateKey: member(document, 'privateKey', uri),
-        ...(typeof password === 'string' ? { privateKeyPassword: password } : {}),
+        ...(password === undefined ? {} : { privateKeyPassword: password }),
       };
     } else if (type === 'SERVER_ROOT_CA_CERTIFICATE') {
       certificateAuthority = member(await read(secrets, uri), 'certificate', uri);

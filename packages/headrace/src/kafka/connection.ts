@@ -6,6 +6,7 @@ import type { ClusterConfiguration } from './contract.ts';
 import { KafkaCode } from './protocol-errors.ts';
 import { type ResponseBlock, responseMemory, sharedReceiveBuffer } from './receive-memory.ts';
 import { type ApiVersions, apiVersions } from './session-requests.ts';
+import { isCertificateError, tlsError, unusableTls } from './tls-errors.ts';
 import { type KafkaRequest, WireReader, WireWriter } from './wire.ts';
 
 export interface Address {
@@ -117,8 +118,7 @@ export class Connection {
           onread,
         } as TlsConnectOptions);
       } catch (error) {
-        // The key or certificate cannot be used at all.
-        throw tlsError(address, error as Error);
+        throw unusableTls(address, tls, error as Error);
       }
       this.#socket.setNoDelay(true);
     }
@@ -425,33 +425,4 @@ export class Connection {
       details: { withoutSasl: this.#options.sasl === undefined },
     });
   }
-}
-
-const isCertificateError = (code: string): boolean =>
-  code.startsWith('ERR_TLS') ||
-  code.startsWith('CERT_') ||
-  /CERT|SIGNATURE|ISSUER|SELF_SIGNED|HOSTNAME/.test(code) ||
-  code === 'EPROTO';
-
-function tlsError(address: Address, error: NodeJS.ErrnoException): HeadraceError {
-  const code = error.code ?? '';
-  const what = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/.test(code)
-    ? 'the certificate is signed by an authority that is not trusted here'
-    : code === 'ERR_TLS_CERT_ALTNAME_INVALID'
-      ? 'the certificate is made out to another name'
-      : code === 'CERT_HAS_EXPIRED'
-        ? 'the certificate has expired'
-        : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
-          ? 'the listener does not speak TLS, or closed the connection during the handshake'
-          : /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN)|HANDSHAKE_FAILURE/.test(code)
-            ? 'the broker asks for a client certificate that it trusts'
-            : 'the handshake failed';
-  return new HeadraceError(
-    'KAFKA_TLS',
-    `TLS with ${address.host}:${address.port}: ${what} (${(error as { reason?: string }).reason ?? error.message})`,
-    {
-      cause: error,
-      details: { tlsCode: code },
-    },
-  );
 }

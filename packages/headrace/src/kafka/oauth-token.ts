@@ -4,22 +4,44 @@ const REQUEST_TIMEOUT_MILLISECONDS = 10_000;
 /** A token is asked for anew when it has less than this left. */
 const LEAST_LEFT_MILLISECONDS = 60_000;
 
-/**
- * Tokens by the client credentials grant (RFC 6749, 4.4), as Kafka's own OAUTHBEARER login fetches them. A token is kept
- * until shortly before it expires.
- */
-export function clientCredentialsToken(options: {
+export interface ClientCredentials {
   readonly endpoint: string;
   readonly clientId: string;
   readonly clientSecret: string;
   readonly scope?: string;
-}): () => Promise<string> {
-  let known: { token: string; until: number } | undefined;
+}
+
+/**
+ * Tokens by the client credentials grant (RFC 6749, 4.4), as Kafka's own OAUTHBEARER login fetches them. A token is kept
+ * until shortly before it expires; connections that need one at the same time wait for one request.
+ */
+export function clientCredentialsToken(credentials: ClientCredentials): () => Promise<string> {
+  let known: Token | undefined;
+  let asked: Promise<Token> | undefined;
   return async () => {
-    if (known !== undefined && known.until - Date.now() > LEAST_LEFT_MILLISECONDS) return known.token;
-    const { endpoint, clientId, clientSecret, scope } = options;
-    const encode = (text: string): string => encodeURIComponent(text).replaceAll('%20', '+');
-    const response = await fetch(endpoint, {
+    if (known !== undefined && known.until - Date.now() > LEAST_LEFT_MILLISECONDS) return known.value;
+    asked ??= request(credentials).finally(() => {
+      asked = undefined;
+    });
+    known = await asked;
+    return known.value;
+  };
+}
+
+interface Token {
+  readonly value: string;
+  readonly until: number;
+}
+
+/** @throws HeadraceError KAFKA_AUTHENTICATION; what the endpoint answered is never quoted, since it may hold a token */
+async function request({ endpoint, clientId, clientSecret, scope }: ClientCredentials): Promise<Token> {
+  const failed = (what: string, cause?: unknown): HeadraceError =>
+    new HeadraceError('KAFKA_AUTHENTICATION', `the token endpoint ${endpoint} ${what}`, { cause });
+  const encode = (text: string): string => encodeURIComponent(text).replaceAll('%20', '+');
+  const started = Date.now();
+  let response: Response;
+  try {
+    response = await fetch(endpoint, {
       method: 'POST',
       headers: {
         authorization: `Basic ${Buffer.from(`${encode(clientId)}:${encode(clientSecret)}`).toString('base64')}`,
@@ -28,15 +50,21 @@ export function clientCredentialsToken(options: {
       body: new URLSearchParams({ grant_type: 'client_credentials', ...(scope === undefined ? {} : { scope }) }),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MILLISECONDS),
     });
-    if (!response.ok) {
-      throw new HeadraceError('KAFKA_AUTHENTICATION', `the token endpoint ${endpoint} answered ${response.status}`);
-    }
-    const body = (await response.json()) as { access_token?: unknown; expires_in?: unknown };
-    if (typeof body.access_token !== 'string') {
-      throw new HeadraceError('KAFKA_AUTHENTICATION', `the token endpoint ${endpoint} gave no access_token`);
-    }
-    const seconds = typeof body.expires_in === 'number' ? body.expires_in : 0;
-    known = { token: body.access_token, until: Date.now() + seconds * 1000 };
-    return known.token;
-  };
+  } catch (error) {
+    throw failed('cannot be reached', error);
+  }
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw failed(`answered ${response.status}`);
+  }
+  let body: { access_token?: unknown; expires_in?: unknown } | null;
+  try {
+    body = (await response.json()) as typeof body;
+  } catch {
+    throw failed('did not answer with JSON');
+  }
+  const value = body?.access_token;
+  if (typeof value !== 'string' || value === '') throw failed('gave no access_token');
+  const seconds = Number(body?.expires_in);
+  return { value, until: started + (Number.isFinite(seconds) ? seconds : 0) * 1000 };
 }

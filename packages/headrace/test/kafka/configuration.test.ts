@@ -40,6 +40,31 @@ for (const [Type, URI, msk, selfManaged] of cells) {
   }
 }
 
+test('no access configuration at all is taken for both kinds: no authentication, or IAM by the cluster', async () => {
+  const none = async (): Promise<string> => assert.fail('no secret is asked for');
+  for (const kind of ['MSK', 'SELF_MANAGED'] as const) {
+    assert.deepEqual(await resolveAccess(kind, ['b:1'], [], none), { bootstrapServers: ['b:1'] });
+  }
+});
+
+test('every two mechanisms together are refused, and a root authority goes with each', () => {
+  const mechanisms = ['SASL_SCRAM_512_AUTH', 'SASL_SCRAM_256_AUTH', 'BASIC_AUTH', 'CLIENT_CERTIFICATE_TLS_AUTH'];
+  for (const one of mechanisms) {
+    const authority = { Type: 'SERVER_ROOT_CA_CERTIFICATE', URI: 'ca' };
+    assert.doesNotThrow(() => validateAccess('SELF_MANAGED', [{ Type: one, URI: 'a' }, authority]));
+    for (const other of mechanisms.filter((type) => type !== one)) {
+      const both = [
+        { Type: one, URI: 'a' },
+        { Type: other, URI: 'b' },
+      ];
+      assert.throws(() => validateAccess('SELF_MANAGED', both), {
+        code: 'CONFIGURATION',
+        message: /one authentication/,
+      });
+    }
+  }
+});
+
 test('unknown types, two mechanisms, repetitions and bad URIs are refused by name', () => {
   const refuse = (configurations: { Type: string; URI: string }[], message: RegExp): void =>
     assert.throws(() => validateAccess('SELF_MANAGED', configurations), { code: 'CONFIGURATION', message });

@@ -1,0 +1,64 @@
+import { createPrivateKey } from 'node:crypto';
+import { HeadraceError } from '../errors.ts';
+import type { Address } from './connection.ts';
+import type { ClusterConfiguration } from './contract.ts';
+
+/** Codes of Node and OpenSSL that stand for a certificate or a handshake. */
+export const isCertificateError = (code: string): boolean =>
+  code.startsWith('ERR_TLS') ||
+  code.startsWith('CERT_') ||
+  /CERT|SIGNATURE|ISSUER|SELF_SIGNED|HOSTNAME/.test(code) ||
+  code === 'EPROTO';
+
+/** What a failed handshake means. */
+export function tlsError(address: Address, error: NodeJS.ErrnoException): HeadraceError {
+  const code = error.code ?? '';
+  const what = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/.test(code)
+    ? 'the certificate is signed by an authority that is not trusted here'
+    : code === 'ERR_TLS_CERT_ALTNAME_INVALID'
+      ? 'the certificate is made out to another name'
+      : code === 'CERT_HAS_EXPIRED'
+        ? 'the certificate has expired'
+        : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
+          ? 'the listener does not speak TLS, or closed the connection during the handshake'
+          : /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN)|HANDSHAKE_FAILURE/.test(code)
+            ? 'the broker asks for a client certificate that it trusts'
+            : 'the handshake failed';
+  return new HeadraceError(
+    'KAFKA_TLS',
+    `TLS with ${address.host}:${address.port}: ${what} (${(error as { reason?: string }).reason ?? error.message})`,
+    {
+      cause: error,
+      details: { tlsCode: code },
+    },
+  );
+}
+
+type TlsConfiguration = NonNullable<ClusterConfiguration['tls']>;
+
+/** Why key, certificate or authority cannot be used at all; OpenSSL's own words name neither. */
+export function unusableTls(address: Address, tls: TlsConfiguration, error: NodeJS.ErrnoException): HeadraceError {
+  return new HeadraceError('KAFKA_TLS', `TLS with ${address.host}:${address.port}: ${reasonOf(tls, error)}`, {
+    // Not the cause itself: it may carry the options, and with them the key.
+    details: { tlsCode: error.code ?? '' },
+  });
+}
+
+function reasonOf({ privateKey, privateKeyPassword }: TlsConfiguration, error: NodeJS.ErrnoException): string {
+  if (error.code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') return 'the private key belongs to another certificate';
+  if (privateKey === undefined) return 'the certificate or the authority is no PEM text';
+  const isEncrypted = privateKey.includes('ENCRYPTED');
+  try {
+    createPrivateKey({ key: privateKey, format: 'pem', passphrase: privateKeyPassword ?? '' });
+  } catch (problem) {
+    const { code } = problem as NodeJS.ErrnoException;
+    if (!isEncrypted) return 'the private key is no PEM text that can be read';
+    if (code === 'ERR_OSSL_UNSUPPORTED' || code === 'ERR_OSSL_EVP_UNSUPPORTED') {
+      return 'the private key is encrypted by a cipher that OpenSSL 3 does not read; PBE-SHA1-3DES and PBES2 are read';
+    }
+    return privateKeyPassword === undefined
+      ? 'the private key is encrypted, and no password is given'
+      : 'the password does not open the private key';
+  }
+  return 'the certificate or the authority is no PEM text';
+}
