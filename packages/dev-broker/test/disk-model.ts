@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { SeededRandom } from '@headrace/testing';
 
 const originals = { ...fs };
@@ -29,10 +30,11 @@ export class DiskModel {
       if (this.#isInside(path)) this.onOperation?.();
     };
     Object.assign(fs, {
-      openSync: (path: string, ...rest: unknown[]) => {
-        note(path);
-        const descriptor = originals.openSync(path, ...(rest as [string]));
-        if (this.#isInside(path)) this.#paths.set(descriptor, resolve(path));
+      openSync: (path: string | URL, ...rest: unknown[]) => {
+        const file = path instanceof URL ? fileURLToPath(path) : path;
+        note(file);
+        const descriptor = originals.openSync(file, ...(rest as [string]));
+        if (this.#isInside(file)) this.#paths.set(descriptor, resolve(file));
         return descriptor;
       },
       closeSync: (descriptor: number) => {
