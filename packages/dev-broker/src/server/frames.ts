@@ -1,5 +1,6 @@
 const LENGTH_BYTES = 4;
-const SMALLEST_CAPACITY = 64 << 10;
+/** Taken for a frame that has begun: small, since thousands of peers may begin frames that they never end. */
+const SMALLEST_CAPACITY = 1 << 10;
 
 /** Buffers of frames that were answered, for the next ones: large frames would otherwise keep the collector busy. */
 const POOLED_BUFFERS = 8;
