@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { registerAcls } from './apis/acls.ts';
 import { registerConfigs } from './apis/configs.ts';
 import { type ConsumerGroupServices, consumerGroupOf, registerConsumerGroups } from './apis/consumer-groups.ts';
@@ -302,7 +302,8 @@ class RunningBroker implements Broker {
     const { tls, onError } = this.#options;
     if (!tls) return createServer({ highWaterMark: 256 << 10 }, (socket) => accept(socket, undefined));
     const { clientAuth = 'none', ...rest } = tls;
-    const server = createTlsServer(
+    // Loaded when it is asked for: it takes some megabytes, and most brokers speak plain TCP.
+    const server = process.getBuiltinModule('node:tls').createServer(
       {
         ...rest,
         requestCert: clientAuth !== 'none',

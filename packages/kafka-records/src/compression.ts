@@ -1,8 +1,17 @@
+import { createRequire } from 'node:module';
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { lz4Compress, snappyCompress } from '@platformatic/wasm-utils';
 import type { Compression } from './batch-header.ts';
 import { blockDecompressor, type LentBytes } from './block-decompressor.ts';
 import { RecordsError } from './errors.ts';
+
+type Compressors = Pick<typeof import('@platformatic/wasm-utils'), 'lz4Compress' | 'snappyCompress'>;
+let compressors: Compressors | undefined;
+
+/** Loaded when something is to be compressed with them, since who only reads would pay for it at every start. */
+function loadCompressors(): Compressors {
+  compressors ??= createRequire(import.meta.url)('@platformatic/wasm-utils') as Compressors;
+  return compressors;
+}
 
 /** Compresses a records section; snappy in the xerial framing, as the Java producer writes it. */
 export function compress(compression: Compression, bytes: Buffer): Buffer {
@@ -14,7 +23,7 @@ export function compress(compression: Compression, bytes: Buffer): Buffer {
     case 'snappy':
       return xerialCompress(bytes);
     case 'lz4':
-      return lz4Compress(asInput(bytes));
+      return loadCompressors().lz4Compress(asInput(bytes));
     case 'zstd':
       return zstdCompressSync(bytes);
   }
@@ -148,6 +157,7 @@ function xerialCompress(bytes: Buffer): Buffer {
   header.writeInt32BE(1, 8);
   header.writeInt32BE(1, 12);
   const parts: Buffer[] = [header];
+  const { snappyCompress } = loadCompressors();
   for (let start = 0; start < bytes.length; start += XERIAL_BLOCK_BYTES) {
     const block = snappyCompress(asInput(bytes.subarray(start, start + XERIAL_BLOCK_BYTES)));
     const length = Buffer.alloc(4);
