@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeName, groupFolder } from './log-files.ts';
 
@@ -55,34 +55,99 @@ async function firstTimestamp(path: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** Events of one stream in order, as the file holds them. */
-export async function* readStream(directory: string, group: string, stream: string): AsyncGenerator<LogEvent> {
+/**
+ * Events of one stream in order, as its files hold them, some at a time; earlier ones than `startTime` are passed over
+ * unread.
+ */
+export async function* readStream(
+  directory: string,
+  group: string,
+  stream: string,
+  startTime = 0,
+): AsyncGenerator<readonly LogEvent[]> {
   const path = join(groupFolder(directory, group), `${encodeName(stream)}.log`);
-  let sequence = 0;
-  for (const file of [`${path}.1`, path]) {
-    const input = createReadStream(file, 'utf8');
+  let before = 0;
+  for (const name of [`${path}.1`, path]) {
+    let file: FileHandle;
     try {
-      // Only \n ends a line here; readline would also take \r, so lines are cut by hand.
-      let rest = '';
-      for await (const chunk of input) {
-        const lines = (rest + chunk).split('\n');
-        rest = lines.pop()!;
-        for (const line of lines) {
-          const tab = line.indexOf('\t');
-          const timestamp = Number(line.slice(0, tab));
-          if (tab <= 0 || !Number.isFinite(timestamp)) continue;
-          yield {
-            timestamp,
-            logStream: stream,
-            message: line.slice(tab + 1).replaceAll('\r', '\n'),
-            sequence: sequence++,
-          };
-        }
-      }
+      file = await open(name);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw error;
+    }
+    try {
+      const { size } = await file.stat();
+      yield* readEvents({ file, size, stream, before }, startTime);
+      before += size;
+    } finally {
+      await file.close();
     }
   }
+}
+
+interface StreamFile {
+  readonly file: FileHandle;
+  readonly size: number;
+  readonly stream: string;
+  /** Bytes of the stream in earlier files. */
+  readonly before: number;
+}
+
+const lineEnd = 10;
+const tabulator = 9;
+const blockBytes = 262_144;
+
+async function* readEvents(
+  { file, size, stream, before }: StreamFile,
+  startTime: number,
+): AsyncGenerator<readonly LogEvent[]> {
+  let position = startTime === 0 ? 0 : await placeOf(file, size, startTime - clockStepMilliseconds);
+  let rest: Buffer = Buffer.alloc(0);
+  for (let next = position; next < size; ) {
+    const block = Buffer.allocUnsafe(Math.min(blockBytes, size - next));
+    const { bytesRead } = await file.read(block, 0, block.length, next);
+    if (bytesRead === 0) return;
+    next += bytesRead;
+    const read = block.subarray(0, bytesRead);
+    const data = rest.length === 0 ? read : Buffer.concat([rest, read]);
+    const events: LogEvent[] = [];
+    let from = 0;
+    // Only \n ends a line here: inside of an event line ends are \r.
+    for (let end = data.indexOf(lineEnd); end >= 0; from = end + 1, end = data.indexOf(lineEnd, from)) {
+      const tab = data.indexOf(tabulator, from);
+      const timestamp = tab <= from || tab > end ? Number.NaN : Number(data.toString('latin1', from, tab));
+      if (!(timestamp >= startTime)) continue;
+      const message = data.toString('utf8', tab + 1, end);
+      events.push({
+        timestamp,
+        logStream: stream,
+        message: message.includes('\r') ? message.replaceAll('\r', '\n') : message,
+        sequence: before + position + from,
+      });
+    }
+    if (events.length > 0) yield events;
+    position += from;
+    rest = data.subarray(from);
+  }
+}
+
+/** Begin of a line at or before the first event of this time: found by halving, since events stand in the order of time. */
+async function placeOf(file: FileHandle, size: number, time: number): Promise<number> {
+  let low = 0;
+  let high = size;
+  const probe = Buffer.allocUnsafe(65_536);
+  while (high - low > blockBytes) {
+    const middle = low + Math.floor((high - low) / 2);
+    const { bytesRead } = await file.read(probe, 0, probe.length, middle);
+    const read = probe.subarray(0, bytesRead);
+    const begin = read.indexOf(lineEnd) + 1;
+    const tab = read.indexOf(tabulator, begin);
+    // A line longer than the probe: from here on all is read.
+    if (begin === 0 || tab < 0) return low;
+    if (Number(read.toString('latin1', begin, tab)) < time) low = middle + begin;
+    else high = middle;
+  }
+  return low;
 }
 
 export interface LogQuery {
@@ -125,11 +190,12 @@ export async function queryLog(directory: string, group: string, query: LogQuery
     if (query.streamPrefix !== undefined && !name.startsWith(query.streamPrefix)) continue;
     // A second of grace: files are written a moment after their events.
     if (lastEventTimestamp + 1_000 < startTime) continue;
-    for await (const event of readStream(directory, group, name)) {
-      const { timestamp } = event;
-      if (timestamp > collected.latest + clockStepMilliseconds) break;
-      if (timestamp < startTime || timestamp >= endTime || timestamp > collected.latest) continue;
-      if (query.matches === undefined || query.matches(event.message)) collected.add(event);
+    for await (const events of readStream(directory, group, name, startTime)) {
+      if (events[0]!.timestamp > collected.latest + clockStepMilliseconds) break;
+      for (const event of events) {
+        if (event.timestamp >= endTime || event.timestamp > collected.latest) continue;
+        if (query.matches === undefined || query.matches(event.message)) collected.add(event);
+      }
     }
   }
   return collected.page();

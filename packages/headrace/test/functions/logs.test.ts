@@ -222,6 +222,27 @@ test('pages of a query are all events once, in order, whatever their size, time 
   }
 });
 
+test('the end of a long stream is found wherever reading begins', async () => {
+  const directory = join(folder, 'long');
+  const logs = new LogFiles(directory);
+  const writer = logs.open('g', 's');
+  const begin = 1_700_000_000_000;
+  // Half an hour in 12 MB, with line ends and characters of several bytes in some events.
+  for (let i = 0; i < 20_000; i++) {
+    const text = i % 1_000 === 999 ? `ü\nsecond line ${'€'.repeat(200)}` : 'x'.repeat(600);
+    writer.append(begin + i * 90, `${i} ${text}`);
+    if (i % 1_000 === 0) await logs.flush();
+  }
+  await logs.flush();
+  const whole = (await queryLog(directory, 'g', {}))!.events;
+  assert.equal(whole.length, 20_000);
+  for (const first of [0, 1, 10_000, 12_999, 19_998, 19_999]) {
+    const { events } = (await queryLog(directory, 'g', { startTime: begin + first * 90 }))!;
+    assert.deepEqual(events, whole.slice(first), `from ${first}`);
+  }
+  assert.equal(whole.at(-1)!.message, `19999 ü\nsecond line ${'€'.repeat(200)}`);
+});
+
 test('a disk that refuses does not stop the function', async () => {
   const logs = new LogFiles(join(folder, 'query', 'g', 'group.txt'));
   logs.open('g', 's').append(Date.now(), 'lost');
