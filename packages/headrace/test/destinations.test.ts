@@ -6,8 +6,11 @@ import { CreateQueueCommand, DeleteQueueCommand, ReceiveMessageCommand, SQSClien
 import { startBroker } from '@headrace/dev-broker';
 import { eventually, type Moto, needs, startKafka, startMoto } from '@headrace/testing';
 import { Consumer } from '@platformatic/kafka';
+import { createResultDelivery, type EventRules } from '../src/asynchronous/index.ts';
+import { resultOf } from '../src/asynchronous/result.ts';
 import { AwsClients, createDestinations, parseDestination } from '../src/destinations/index.ts';
 import { HeadraceError } from '../src/errors.ts';
+import type { InvokeOutcome } from '../src/functions/outcome.ts';
 import type { MappingDefinition } from '../src/mappings/definition.ts';
 import type { FailedBatch } from '../src/mappings/destinations.ts';
 import { createTopics } from './kafka/harness.ts';
@@ -156,6 +159,70 @@ describe('destinations on an AWS-compatible server', { skip: needs('python'), ti
         error.message.includes('SQS queue failed')
       );
     });
+  });
+
+  it('an asynchronous invocation that is given up is in its dead-letter queue, byte for byte, with its three attributes', async () => {
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: 'dead' }));
+    const aws = new AwsClients();
+    const sent: [string, string][] = [];
+    const delivery = createResultDelivery(aws, (functionArn, record) => sent.push([functionArn, record.toString()]));
+    const functionArn = 'arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST';
+    const event = {
+      requestId: '316aa6d0-8154-4b2a-9b1e-0d2a6a4b1c11',
+      functionName: 'f',
+      qualifier: '$LATEST',
+      payload: Buffer.from('{ "a":1,  "ü": "\\u00fc" }'),
+      acceptedAt: 0,
+      attempts: 3,
+      delays: 0,
+      dueAt: 0,
+      result: undefined,
+    };
+    const rules: EventRules = {
+      functionArn,
+      maximumRetryAttempts: 2,
+      maximumEventAgeMilliseconds: 21_600_000,
+      onSuccess: undefined,
+      onFailure: 'arn:aws:lambda:us-east-1:123456789012:function:next',
+      deadLetterTarget: 'arn:aws:sqs:us-east-1:123456789012:dead',
+      isDisabled: false,
+    };
+    const failure: InvokeOutcome = {
+      kind: 'function-error',
+      functionError: 'Unhandled',
+      reason: 'error',
+      payload: Buffer.from('{"errorMessage":"no such order","errorType":"TypeError"}'),
+      requestId: event.requestId,
+      executedVersion: '$LATEST',
+      durationMilliseconds: 1,
+    };
+    const result = resultOf(event, 'RetriesExhausted', failure, 3, rules, Date.UTC(2019, 10, 14, 18, 16, 5, 568));
+    await delivery.toDeadLetter(result.deadLetterTarget!, event, result);
+    await delivery.toDestination(result.destinations[0]!, event, result);
+    aws.close();
+    const { Messages } = await sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: QueueUrl!, WaitTimeSeconds: 5, MessageAttributeNames: ['All'] }),
+    );
+    assert.equal(Messages![0]!.Body, event.payload.toString());
+    const attributes = Object.entries(Messages![0]!.MessageAttributes ?? {}).map(
+      ([name, { DataType, StringValue }]) => [name, DataType, StringValue],
+    );
+    assert.deepEqual(attributes.sort(), [
+      ['ErrorCode', 'Number', '200'],
+      ['ErrorMessage', 'String', 'no such order'],
+      ['RequestID', 'String', event.requestId],
+    ]);
+    // The record as recorded on Lambda (DG invocation-async-retain-records), members in its order.
+    assert.deepEqual(sent, [
+      [
+        rules.onFailure,
+        `{"version":"1.0","timestamp":"2019-11-14T18:16:05.568Z","requestContext":{"requestId":"${event.requestId}",` +
+          `"functionArn":"${functionArn}","condition":"RetriesExhausted","approximateInvokeCount":3},` +
+          '"requestPayload":{"a":1,"ü":"ü"},' +
+          '"responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},' +
+          '"responsePayload":{"errorMessage":"no such order","errorType":"TypeError"}}',
+      ],
+    ]);
   });
 
   it('SNS gets the same document', async () => {

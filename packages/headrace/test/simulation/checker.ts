@@ -349,8 +349,10 @@ export class Checker {
       );
   }
 
-  get resolvedRecords(): number {
+  /** A measure of progress: what succeeded, what went to the destination, and what is committed, dropped or not. */
+  get progress(): number {
     let count = 0;
+    for (const offset of this.committed.values()) count += offset;
     for (const offsets of [...this.succeeded.values(), ...this.atDestination.values()]) count += offsets.size;
     return count;
   }

@@ -14,6 +14,15 @@ export interface Answer {
   readonly retryAfter?: number;
 }
 
+/** None of them names a record that was in the event. */
+const malformedIdentifiers: readonly unknown[] = [
+  'orders-0-1',
+  null,
+  { partition: 'orders-0', offset: '1' },
+  { partition: 'orders-0', offset: 1_000_000 },
+  { partition: 'orders-9', offset: 0 },
+];
+
 export function answer(
   scenario: Scenario,
   isFaulty: boolean,
@@ -71,7 +80,7 @@ export function answer(
   const poisoned = isFaulty || poisonForEver ? poisonOf(payload) : [];
   if (isReporting && isFaulty && random.chance(malformed))
     return {
-      outcome: success({ batchItemFailures: [{ itemIdentifier: 'orders-0-1' }] }),
+      outcome: success({ batchItemFailures: [{ itemIdentifier: random.pick(malformedIdentifiers) }] }),
       failed: 'all',
       counts: wholeCounts,
     };

@@ -255,6 +255,54 @@ export const mutations: readonly Mutation[] = [
     from: 'return [...deliveries, ...parts];',
     to: 'return [...parts, ...deliveries];',
   },
+  {
+    name: 'record-after-the-batch-is-lost',
+    file: 'ready-lanes.ts',
+    from: 'to: writer.lastOffset + 1 };',
+    to: 'to: writer.lastOffset + 2 };',
+  },
+  {
+    name: 'neighbours-are-joined-over-a-gap',
+    file: 'slice.ts',
+    from: 'last.held === part.held && last.end === part.start && last.to === part.from',
+    to: 'last.held === part.held && last.lane === part.lane',
+  },
+  {
+    name: 'unknown-record-is-ignored',
+    file: 'settlement.ts',
+    from: 'if (found !== named) {',
+    to: 'if (found > named) {',
+  },
+  {
+    name: 'unavailable-spends-attempts',
+    file: 'settlement.ts',
+    from: '      return unspent({ type: event.type, message: event.message }, 0);',
+    to: '      return { ...unspent({ type: event.type, message: event.message }, 0), spendsAttempt: true };',
+  },
+  {
+    name: 'wrong-record-is-skipped',
+    file: 'settlement.ts',
+    from: '(i === index ? taken : retry)',
+    to: '(i === index + 1 ? taken : retry)',
+  },
+  {
+    name: 'move-while-it-is-tried',
+    file: 'poller.ts',
+    from: '    if (item.busy || !item.isFirst())\n',
+    to: '    if (!item.isFirst())\n',
+  },
+  {
+    name: 'handing-back-one-lane-forgets-the-others',
+    file: 'poller.ts',
+    from: 'item.slices = item.slices.filter((slice) => slice.lane !== lane);',
+    to: 'item.slices = [];',
+  },
+  {
+    name: 'what-waits-is-kept-after-handing-back',
+    file: 'lane.ts',
+    from: '    for (const pending of this.#pending) pending.held.release();\n    this.#pending.length = 0;',
+    to: '',
+  },
 ];
 
 const folder = fileURLToPath(new URL('../../src/mappings', import.meta.url));

@@ -139,7 +139,7 @@ class World {
     this.#produceOverTime();
     this.#planFaults();
     await this.#runUntil(this.#begin + faultMilliseconds);
-    const resolvedInFaults = this.#checker.resolvedRecords;
+    const resolvedInFaults = this.#checker.progress;
     const hadWork = this.#hadWork();
     this.#log('peace');
     this.#isFaulty = false;
