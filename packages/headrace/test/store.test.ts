@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs, { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { eventually, temporaryFolder } from '@headrace/testing';
+import { eventually, repositoryRoot, temporaryFolder } from '@headrace/testing';
 import { createGateway } from '../src/gateway/server.ts';
 import { createSageMakerRuntime } from '../src/sagemaker-api/index.ts';
 import { openStore } from '../src/store/store.ts';
@@ -154,6 +156,27 @@ test('a store in memory leaves nothing behind', () => {
   const { directory } = store;
   store.close();
   assert.throws(() => readdirSync(directory), { code: 'ENOENT' });
+});
+
+test('an engine that keeps nothing says so at start', async () => {
+  const launcher = join(repositoryRoot, 'packages', 'headrace', 'bin', 'headrace.js');
+  const words = [launcher, 'start', '--port', '0', '--data-dir', ':memory:', '--bootstrap-servers', '127.0.0.1:1'];
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let printed = '';
+  let complained = '';
+  child.stdout.on('data', (chunk) => {
+    printed += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    complained += chunk;
+  });
+  try {
+    await eventually(() => printed.includes('is ready'), { timeoutMs: 60_000, what: () => complained });
+    assert.match(complained, /:memory: keeps nothing: functions, mappings and tables end with this process/);
+  } finally {
+    child.kill('SIGTERM');
+    if (child.exitCode === null) await once(child, 'exit');
+  }
 });
 
 test('a mutation leaves who, what, before and after, and no secret', async () => {

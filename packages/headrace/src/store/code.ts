@@ -11,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { syncFolder } from './sync-folder.ts';
 
 /** Uploads younger than this are never collected: the function that will name them may not be written yet. */
 const youngMilliseconds = 60_000;
@@ -42,6 +43,7 @@ export class CodeStore {
       closeSync(file);
     }
     renameSync(part, zipFile);
+    syncFolder(this.folder);
     return { sha256, zipFile };
   }
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { HeadraceError } from '../errors.ts';
 import type { MappingStore, StoredMapping } from '../mappings/definition.ts';
@@ -12,6 +12,7 @@ import { DirectoryLock } from './directory-lock.ts';
 import { EventQueue } from './event-queue.ts';
 import { LogSync } from './log-sync.ts';
 import { migrate, schemaVersion } from './schema.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /** One write of a document; `undo` puts memory back when the transaction fails. */
 export interface Change extends ChangedThing {
@@ -267,6 +268,7 @@ export class Store {
 /** The log appears with the first write, and a new database was written to. */
 function openLog(database: DatabaseSync, path: string): LogSync {
   if (!existsSync(path)) database.exec(`PRAGMA user_version = ${schemaVersion}`);
+  syncFolder(dirname(path));
   return new LogSync(path);
 }
 

@@ -32,6 +32,8 @@ export const command: Command = {
       };
       terminal.warn(`mapping ${uuid}: ${status.result}${error ? ` (${error.code ?? 'error'}: ${error.message})` : ''}`);
     });
+    if (engineOptions.dataDirectory === ':memory:')
+      terminal.warn('headrace: :memory: keeps nothing: functions, mappings and tables end with this process');
     const engine = await startEngine({ ...engineOptions, log: (line) => terminal.warn(line) });
     if (options.boolean('json')) {
       terminal.print(
