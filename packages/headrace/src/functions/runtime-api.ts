@@ -339,25 +339,29 @@ export class RuntimeApi implements RequestHandler {
   }
 }
 
+/** Faster than its public relative `toString('latin1')`, and as old as Node. */
+const latin1 = (bytes: Buffer, start: number, end: number): string =>
+  (bytes as unknown as { latin1Slice(start: number, end: number): string }).latin1Slice(start, end);
+
 /** The body, when `chunk` is exactly the result of this request and a request for the next event. */
 function resultOf(chunk: Buffer, requestId: string): Buffer | undefined {
-  const text = chunk.toString('latin1', 0, 256);
-  if (!text.startsWith(resultBegin)) return undefined;
-  if (!text.startsWith(requestId, resultBegin.length)) return undefined;
-  const lengthAt = resultBegin.length + requestId.length + resultMiddle.length;
-  if (!text.startsWith(resultMiddle, resultBegin.length + requestId.length)) return undefined;
-  let at = lengthAt;
+  const before = resultBegin + requestId + resultMiddle;
+  // All of it, for an answer that is as short as most; of longer ones the head.
+  const text = latin1(chunk, 0, Math.min(chunk.length, before.length + 512));
+  if (text.slice(0, before.length) !== before) return undefined;
+  let at = before.length;
   let length = 0;
-  for (; at < lengthAt + 8; at++) {
+  for (const most = at + 8; at < most; at++) {
     const digit = text.charCodeAt(at) - 0x30;
     if (!(digit >= 0 && digit <= 9)) break;
     length = length * 10 + digit;
   }
-  if (at === lengthAt || !text.startsWith('\r\n\r\n', at)) return undefined;
+  if (at === before.length || text.slice(at, at + 4) !== '\r\n\r\n') return undefined;
   const start = at + 4;
   const end = start + length;
-  if (chunk.length !== end + nextRequest.length || chunk.toString('latin1', end) !== nextRequest) return undefined;
-  return chunk.subarray(start, end);
+  if (chunk.length !== end + nextRequest.length) return undefined;
+  const rest = text.length === chunk.length ? text.slice(end) : latin1(chunk, end, chunk.length);
+  return rest === nextRequest ? chunk.subarray(start, end) : undefined;
 }
 
 function refuse(exchange: Exchange, status: number, errorType: string, errorMessage: string): void {
