@@ -15,6 +15,7 @@ import type { PollerContext, PollerObserver } from './poller-context.ts';
 import type { FailureCondition } from './settlement.ts';
 import type { Slice } from './slice.ts';
 import {
+  AUTHENTICATION_ERROR,
   DESTINATION_UNREACHABLE,
   FUNCTION_CALL_FAILED,
   NO_RECORDS_PROCESSED,
@@ -23,7 +24,7 @@ import {
   USER_INITIATED,
 } from './status.ts';
 
-/** How long a failed resolution of a cluster waits before the next. */
+/** How long a failed resolution of a cluster waits before the next, and refused credentials before they are read anew. */
 const RESOLVE_AGAIN_MILLISECONDS = 5000;
 const MOST_WARNINGS = 50;
 /** How many are allowed is for the API to say; here the raised quota holds. */
@@ -49,6 +50,8 @@ export class ActiveMapping {
   #consumer: GroupConsumer | undefined;
   #poller: Poller | undefined;
   #timer: unknown;
+  #renewTimer: unknown;
+  #renewing: Promise<void> | undefined;
   #closing = false;
   #closed: Promise<void> | undefined;
   #settled!: () => void;
@@ -111,7 +114,9 @@ export class ActiveMapping {
   async #close(drainMilliseconds: number): Promise<void> {
     this.#closing = true;
     this.#context.clock.clearTimeout(this.#timer);
+    this.#context.clock.clearTimeout(this.#renewTimer);
     this.#settled();
+    await this.#renewing;
     // The consumer's own limit leaves room for the last commit.
     await this.#consumer?.close({ timeoutMilliseconds: drainMilliseconds + 5000 });
     this.#poller?.abandon();
@@ -128,7 +133,8 @@ export class ActiveMapping {
       }
       this.#cluster = cluster;
       const servers = definition.bootstrapServers ?? cluster.bootstrapServers ?? [];
-      const poller = new Poller(this.#compile(servers), { ...this.#context, observer: this.#observer });
+      const context = { ...this.#context, observer: this.#observer };
+      const poller = new Poller(this.#compile(servers), context, this.#poller?.counts);
       this.#poller = poller;
       const { restartIdentity } = this.#context;
       this.#consumer = cluster.createGroupConsumer(
@@ -149,6 +155,26 @@ export class ActiveMapping {
         this.#timer = this.#context.clock.setTimeout(() => void this.#start(), RESOLVE_AGAIN_MILLISECONDS);
       }
     }
+  }
+
+  /** Credentials that are refused may have been rotated: after a while they are read anew, for a new membership. */
+  #renewLater(): void {
+    if (this.#closing || this.#renewTimer !== undefined || this.#consumer === undefined) return;
+    this.#renewTimer = this.#context.clock.setTimeout(() => {
+      this.#renewTimer = undefined;
+      if (!this.#closing && this.reason === AUTHENTICATION_ERROR) this.#renewing = this.#renew();
+    }, RESOLVE_AGAIN_MILLISECONDS);
+  }
+
+  async #renew(): Promise<void> {
+    const consumer = this.#consumer;
+    const cluster = this.#cluster;
+    this.#consumer = undefined;
+    this.#cluster = undefined;
+    await consumer?.close({ timeoutMilliseconds: this.#context.revokeTimeoutMilliseconds });
+    this.#poller?.abandon();
+    await cluster?.close();
+    if (!this.#closing) await this.#start();
   }
 
   #compile(bootstrapServers: readonly string[]): MappingOptions {
@@ -180,6 +206,7 @@ export class ActiveMapping {
       const { result, reason } = sourceProblem(error);
       this.#say(result, reason ?? USER_INITIATED, error);
       this.warn(`source ${error.code}`, `${error.message} ${error.cure}`);
+      if (reason === AUTHENTICATION_ERROR) this.#renewLater();
     },
     destinationFailed: (error) => {
       this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);

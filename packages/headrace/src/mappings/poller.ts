@@ -44,7 +44,7 @@ const FIRST: InvokeOptions = { headRoomBytes: HEAD_ROOM_BYTES };
 const AGAIN: InvokeOptions = { ...FIRST, logTail: true };
 
 export class Poller implements ConsumerListener {
-  readonly counts = new PollerCounts();
+  readonly counts: PollerCounts;
   readonly #context: PollerContext;
   readonly #committer: Committer;
   #options: MappingOptions;
@@ -69,7 +69,9 @@ export class Poller implements ConsumerListener {
   #timer: unknown;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  constructor(options: MappingOptions, context: PollerContext) {
+  /** `counts` go on where an earlier poller of the mapping left them. */
+  constructor(options: MappingOptions, context: PollerContext, counts = new PollerCounts()) {
+    this.counts = counts;
     this.#options = options;
     this.#context = context;
     this.#drains = new Drains(context.clock);

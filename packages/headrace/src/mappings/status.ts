@@ -7,6 +7,7 @@ export const FUNCTION_CALL_FAILED = 'PROBLEM: Function call failed';
 export const DESTINATION_UNREACHABLE =
   'PROBLEM: Connection error. Your event source VPC must be able to connect to OnFailure Destination.';
 export const USER_INITIATED = 'USER_INITIATED';
+export const AUTHENTICATION_ERROR = 'EVENT_SOURCE_AUTHN_ERROR';
 
 const CONNECTION_ERROR =
   'PROBLEM: Connection error. Please check your event source connection configuration. If your event source lives in a VPC, try setting up a new Lambda function or EC2 instance with the same VPC, Subnet, and Security Group settings. Connect the new device to the Kafka cluster and consume messages to ensure that the issue is not related to VPC or Endpoint configuration.';
@@ -18,9 +19,9 @@ export function sourceProblem(error: HeadraceError): { readonly result: string; 
 }
 
 const problems: Partial<Record<ErrorCode, { readonly result: string; readonly reason: string | undefined }>> = {
-  KAFKA_AUTHENTICATION: { result: 'PROBLEM: SASL authentication failed.', reason: 'EVENT_SOURCE_AUTHN_ERROR' },
+  KAFKA_AUTHENTICATION: { result: 'PROBLEM: SASL authentication failed.', reason: AUTHENTICATION_ERROR },
   KAFKA_AUTHORIZATION: { result: 'PROBLEM: Cluster failed to authorize Lambda.', reason: 'EVENT_SOURCE_AUTHZ_ERROR' },
-  KAFKA_TLS: { result: 'PROBLEM: Lambda failed to authenticate server', reason: 'EVENT_SOURCE_AUTHN_ERROR' },
+  KAFKA_TLS: { result: 'PROBLEM: Lambda failed to authenticate server', reason: AUTHENTICATION_ERROR },
   SECRET_UNAVAILABLE: {
     result: 'PROBLEM: Provided certificate or private key is invalid',
     reason: 'ESM_CONFIG_NOT_VALID',

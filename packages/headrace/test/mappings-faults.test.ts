@@ -1,0 +1,150 @@
+/** What can go wrong with a source, on Apache Kafka: the mapping says so, others go on, and it comes back by itself. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually, type Kafka, needs, startKafka } from '@headrace/testing';
+import { Admin } from '@platformatic/kafka';
+import { systemClock } from '../src/clock.ts';
+import type { ClusterConfiguration } from '../src/kafka/contract.ts';
+import { createKafkaCluster } from '../src/kafka/index.ts';
+import type { MappingDefinition, StoredMapping } from '../src/mappings/definition.ts';
+import { createMappingSupervisor } from '../src/mappings/supervisor.ts';
+import { createTopics, produce } from './kafka/harness.ts';
+import { definition, succeed } from './support/simulated-engine.ts';
+
+const CONNECTION_ERROR = /^PROBLEM: Connection error\. Please check your event source connection configuration\./;
+
+describe('a source in trouble, on Apache Kafka', { skip: needs('java', 'maven') }, () => {
+  let kafka: Kafka;
+  let supervisor: ReturnType<typeof createMappingSupervisor>;
+  let admin: Admin;
+  /** Of mappings with a user. */
+  let password = 'wrong-secret';
+  /** Values that functions got, by topic. */
+  const values = new Map<string, string[]>();
+
+  before(async () => {
+    kafka = await startKafka({
+      properties: {
+        'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+        'super.users': 'User:ANONYMOUS',
+      },
+    });
+    admin = new Admin({ clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] });
+    const store = new Map<string, StoredMapping>();
+    supervisor = createMappingSupervisor({
+      store: {
+        all: () => [...store.values()],
+        put: (mapping) => {
+          store.set(mapping.definition.uuid, mapping);
+        },
+        remove: (uuid) => {
+          store.delete(uuid);
+        },
+      },
+      clusters: async ({ bootstrapServers }) => {
+        const servers = bootstrapServers!;
+        const sasl: ClusterConfiguration['sasl'] = { mechanism: 'SCRAM-SHA-512', username: 'alice', password };
+        const isPlain = servers[0] === kafka.bootstrapServers;
+        return createKafkaCluster({ bootstrapServers: servers, ...(isPlain ? {} : { sasl }) });
+      },
+      invoke: async (_function, payload) => {
+        const { records } = JSON.parse(Buffer.from(payload).toString()) as {
+          records: Record<string, { topic: string; value: string }[]>;
+        };
+        for (const { topic, value } of Object.values(records).flat())
+          values.set(topic, [...(values.get(topic) ?? []), Buffer.from(value, 'base64').toString()]);
+        return succeed();
+      },
+      clock: systemClock,
+      random: Math.random,
+    });
+  });
+  after(async () => {
+    await supervisor?.stop();
+    await admin?.close();
+    await kafka?.stop();
+  });
+
+  const create = (topic: string, change: Partial<MappingDefinition> = {}): string => {
+    const uuid = crypto.randomUUID();
+    const bootstrapServers = [kafka.bootstrapServers];
+    supervisor.create(definition({ uuid, topics: [topic], consumerGroupId: uuid, bootstrapServers, ...change }));
+    return uuid;
+  };
+  const status = (uuid: string): StoredMapping['status'] => supervisor.get(uuid)!.status;
+  const says = (uuid: string, result: RegExp, reason: string): Promise<unknown> =>
+    eventually(() => result.test(status(uuid).lastProcessingResult) && status(uuid).stateTransitionReason === reason, {
+      timeoutMs: 45_000,
+      what: () => `${result}, ${reason}: ${JSON.stringify(status(uuid))}`,
+    });
+  const gets = (topic: string, expected: readonly string[]): Promise<unknown> =>
+    eventually(() => expected.every((value) => values.get(topic)?.includes(value)), {
+      timeoutMs: 45_000,
+      what: () => `${topic}: ${values.get(topic)} instead of ${expected}`,
+    });
+  const send = (topic: string, value: string, partition = 0): Promise<unknown> =>
+    produce(kafka.bootstrapServers, [{ topic, value, partition }]);
+
+  test('a topic that is missing, deleted, made anew and widened: told while it lasts, and nothing else stops', async () => {
+    await createTopics(kafka.bootstrapServers, ['steady'], 1);
+    const steady = create('steady');
+    const uuid = create('fleeting');
+    await says(uuid, CONNECTION_ERROR, 'USER_INITIATED');
+    assert.match(supervisor.snapshot(uuid)!.warnings.join('\n'), /fleeting/);
+
+    await createTopics(kafka.bootstrapServers, ['fleeting'], 1);
+    await send('fleeting', 'first');
+    await gets('fleeting', ['first']);
+    await says(uuid, /^OK$/, 'USER_INITIATED');
+
+    await admin.createPartitions({ topics: [{ name: 'fleeting', count: 3, assignments: null }] });
+    await send('fleeting', 'wider', 2);
+    await gets('fleeting', ['wider']);
+
+    await admin.deleteTopics({ topics: ['fleeting'] });
+    await says(uuid, CONNECTION_ERROR, 'USER_INITIATED');
+    await send('steady', 'meanwhile');
+    await gets('steady', ['meanwhile']);
+    await createTopics(kafka.bootstrapServers, ['fleeting'], 1);
+    await send('fleeting', 'anew');
+    await send('fleeting', 'anew too');
+    await gets('fleeting', ['anew', 'anew too']);
+    await says(uuid, /^OK$/, 'USER_INITIATED');
+    assert.equal(status(uuid).state, 'Enabled');
+    assert.equal(status(steady).lastProcessingResult, 'OK');
+  });
+
+  test('credentials that are wrong, unauthorised, right and rotated: each by its reason, and read anew', async () => {
+    await createTopics(kafka.bootstrapServers, ['guarded'], 1);
+    await send('guarded', 'one');
+    const uuid = create('guarded', { bootstrapServers: [kafka.listeners.saslPlaintext], consumerGroupId: 'guarded' });
+    await says(uuid, /^PROBLEM: SASL authentication failed\.$/, 'EVENT_SOURCE_AUTHN_ERROR');
+    assert.doesNotMatch(JSON.stringify(supervisor.snapshot(uuid)), /wrong-secret/);
+
+    password = 'secret';
+    await says(uuid, /^PROBLEM: Cluster failed to authorize Lambda\.$/, 'EVENT_SOURCE_AUTHZ_ERROR');
+    const allow = (...resource: string[]): Promise<unknown> =>
+      kafka.javaTool('org.apache.kafka.tools.AclCommand', [
+        ...['--bootstrap-server', kafka.bootstrapServers, '--add', '--allow-principal', 'User:alice'],
+        ...['--operation', 'Read', '--operation', 'Describe', ...resource],
+      ]);
+    await allow('--topic', 'guarded', '--group', 'guarded');
+    await gets('guarded', ['one']);
+    await says(uuid, /^OK$/, 'USER_INITIATED');
+
+    await kafka.javaTool('kafka.admin.ConfigCommand', [
+      ...['--bootstrap-server', kafka.bootstrapServers, '--alter', '--entity-type', 'users', '--entity-name', 'alice'],
+      ...['--add-config', 'SCRAM-SHA-512=[password=rotated]'],
+    ]);
+    // Connections that are authenticated stay; a broker that comes back asks anew.
+    await kafka.restart();
+    await says(uuid, /^PROBLEM: SASL authentication failed\.$/, 'EVENT_SOURCE_AUTHN_ERROR');
+    await send('guarded', 'two');
+    password = 'rotated';
+    await gets('guarded', ['two']);
+    await says(uuid, /^OK$/, 'USER_INITIATED');
+    assert.equal(status(uuid).state, 'Enabled');
+    const { counts } = supervisor.snapshot(uuid)!;
+    assert.ok(counts.succeeded >= 2, 'the counts outlive the memberships');
+  });
+});
