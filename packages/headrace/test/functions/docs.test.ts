@@ -9,7 +9,7 @@ test('docs/functions.md lists the SDK packages that come along, and they can be 
   const { dependencies } = JSON.parse(readFileSync(join(repositoryRoot, 'packages/headrace/package.json'), 'utf8'));
   const packages = Object.keys(dependencies).filter((name) => name.startsWith('@aws-sdk/'));
   const page = readFileSync(join(repositoryRoot, 'docs/functions.md'), 'utf8');
-  const listed = [...new Set(page.match(/@aws-sdk\/(?:client|lib)-[a-z0-9-]+/g))];
+  const listed = [...new Set(page.match(/@aws-sdk\/(?:client|credential-provider|lib)-[a-z0-9-]+/g))];
   assert.deepEqual(listed.sort(), packages.sort());
   const bench = await Workbench.start();
   await bench.add(
