@@ -18,6 +18,7 @@ import {
   temporaryFolder,
 } from '@headrace/testing';
 import { Kafka, logLevel } from 'kafkajs';
+import { command as start } from '../src/cli/commands/start.ts';
 import { startApi, zipOf } from './api-world.ts';
 
 const skip = needs('python');
@@ -342,10 +343,17 @@ test('a Go program with the AWS SDK deploys, waits, pages, invokes and streams, 
   assert.equal(stdout, 'everything as expected\n');
 });
 
-test('without credentials lines run as pasted on a machine that has none, unsigned', { skip }, async () => {
+test('the lines of the README and of the help run as pasted on a machine without credentials', { skip }, async () => {
   await using open = await startApi();
-  const { AWS_ACCESS_KEY_ID: _key, AWS_SECRET_ACCESS_KEY: _secret, ...env } = environment();
-  const line = ['lambda', 'list-functions', '--no-sign-request', '--endpoint-url', open.endpoint];
-  const { stdout } = await runCommand(python.python, [join(python.bin, 'aws'), ...line], { cwd: folder, env });
-  assert.deepEqual(JSON.parse(stdout), { Functions: [] });
+  const readme = readFileSync(join(repositoryRoot, 'README.md'), 'utf8');
+  const [, pasted] = /^ {4}npx headrace start .*\n((?: {4}\S.*\n)+)/m.exec(readme)!;
+  const help = start.examples!.map(({ line }) => line).filter((line) => line.startsWith('aws '));
+  assert.ok(help.length > 0);
+  const { AWS_ACCESS_KEY_ID: _key, AWS_SECRET_ACCESS_KEY: _secret, PATH, HOME } = environment();
+  for (const lines of [pasted!, ...help]) {
+    assert.match(lines, /127\.0\.0\.1:9400/);
+    const script = lines.replaceAll('http://127.0.0.1:9400', open.endpoint);
+    const { stdout } = await runCommand('sh', ['-eu', '-c', script], { cwd: folder, env: { PATH, HOME } });
+    assert.match(stdout, /"(Functions|EventSourceMappings)": \[\]/);
+  }
 });

@@ -19,7 +19,10 @@ export const command: Command = {
   examples: [
     { line: 'headrace start', does: 'everything on this machine, with a development broker' },
     { line: 'headrace start --bootstrap-servers kafka:9092 --data-dir /var/lib/headrace', does: 'on your own Kafka' },
-    { line: 'AWS_ENDPOINT_URL=http://127.0.0.1:9400 aws lambda list-functions', does: 'any AWS client works' },
+    {
+      line: 'aws --endpoint-url http://127.0.0.1:9400 --region us-east-1 --no-sign-request lambda list-functions',
+      does: 'any AWS client works',
+    },
   ],
   async run({ options, terminal }) {
     const engineOptions = readEngineFlags(options);
