@@ -8,7 +8,7 @@ import { eventually } from '@headrace/testing';
 import { Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
 import { startEngine } from '../src/engine.ts';
 import type { MovedRecord } from '../src/gateway/operator-api.ts';
-import type { BlockingRecord } from '../src/mappings/definition.ts';
+import type { BlockingRecord, MappingSnapshot } from '../src/mappings/definition.ts';
 import { HeadraceProcess } from './demo/headrace-process.ts';
 
 const handler = `export const handler = async (event) => {
@@ -102,6 +102,68 @@ test('a poison record is shown with its own error; skip and park move past it, n
       entries.map(({ operation }) => operation).filter((operation) => operation.endsWith('Record')),
       ['ParkRecord', 'SkipRecord'],
     );
+  } finally {
+    await producer.close();
+    lambda.destroy();
+    await engine.stop();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('headrace mappings show --watch shows a mapping again and again as it goes on, until it is interrupted', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'headrace-watch-'));
+  writeFileSync(join(folder, 'index.mjs'), 'export const handler = async () => {};\n');
+  const engine = await startEngine({ port: 0, dataDirectory: ':memory:' });
+  const producer = new Producer({ clientId: 'test', bootstrapBrokers: [...engine.bootstrapServers] });
+  const lambda = new LambdaClient({
+    endpoint: engine.endpoint,
+    region: engine.region,
+    credentials: engine.clientCredentials(),
+  });
+  const { accessKeyId, secretAccessKey, sessionToken } = engine.clientCredentials();
+  const environment = {
+    AWS_ENDPOINT_URL: engine.endpoint,
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_SESSION_TOKEN: sessionToken ?? '',
+  };
+  try {
+    engine.ensureTopic('orders', 1);
+    engine.registerFunction({
+      functionName: 'quiet',
+      runtime: 'nodejs24.x',
+      handler: 'index.handler',
+      code: { kind: 'folder', path: folder },
+    });
+    const { UUID } = await lambda.send(
+      new CreateEventSourceMappingCommand({
+        FunctionName: 'quiet',
+        SelfManagedEventSource: { Endpoints: { KAFKA_BOOTSTRAP_SERVERS: [...engine.bootstrapServers] } },
+        Topics: ['orders'],
+        StartingPosition: 'TRIM_HORIZON',
+        MaximumBatchingWindowInSeconds: 0,
+      }),
+    );
+    using json = new HeadraceProcess(['mappings', 'show', UUID!, '--watch', '--json'], environment);
+    using text = new HeadraceProcess(['mappings', 'show', UUID!, '--watch'], environment);
+    const committed = (): (number | undefined)[] =>
+      json.stdout
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => (JSON.parse(line) as MappingSnapshot).partitions[0]?.committedOffset);
+    await eventually(() => committed().includes(0), { timeoutMs: 30_000, what: () => json.stdout + json.stderr });
+    await producer.send({ messages: [{ topic: 'orders', value: Buffer.from('one') }] as never });
+    await eventually(() => committed().at(-1) === 1, { timeoutMs: 30_000, what: () => `${committed()}` });
+    await eventually(() => /orders-0 {2}committed 1 {2}settled 1 {2}end 1 {2}lag 0/.test(text.stdout), {
+      timeoutMs: 30_000,
+      what: () => text.stdout + text.stderr,
+    });
+    for (const watching of [json, text]) {
+      watching.child.kill('SIGINT');
+      await watching.ended;
+      // What a shell calls 130.
+      assert.equal(watching.child.signalCode, 'SIGINT');
+    }
   } finally {
     await producer.close();
     lambda.destroy();
