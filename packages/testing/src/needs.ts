@@ -3,7 +3,17 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** What a test may need of the machine beyond Node and npm. */
-export type Need = 'java' | 'maven' | 'python' | 'openssl' | 'git' | 'go' | 'aws-cli-2' | 'bubblewrap' | 'chromium';
+export type Need =
+  | 'java'
+  | 'maven'
+  | 'python'
+  | 'openssl'
+  | 'git'
+  | 'go'
+  | 'aws-cli-2'
+  | 'bubblewrap'
+  | 'curl'
+  | 'chromium';
 
 const firstLine = (command: string, args: string[]): string | undefined => {
   const result = spawnSync(command, args, { encoding: 'utf8', timeout: 20_000 });
@@ -36,6 +46,7 @@ const checks: Record<Need, () => string | undefined> = {
     return minor >= 19 ? undefined : `Go 1.19 or newer (found: ${line})`;
   },
   chromium: () => (chromium() === undefined ? 'Chromium (Debian: apt-get install chromium-headless-shell)' : undefined),
+  curl: () => (firstLine('curl', ['--version']) === undefined ? 'curl' : undefined),
   bubblewrap: () =>
     firstLine('bwrap', ['--version']) === undefined ? 'bubblewrap (Debian: apt-get install bubblewrap)' : undefined,
   'aws-cli-2': () => (awsCli2() === undefined ? 'the AWS CLI, version 2 (Debian: apt-get install awscli)' : undefined),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually } from '@headrace/testing';
+import { eventually, needs } from '@headrace/testing';
 import { queryLog } from '../../src/functions/log-reader.ts';
 import { functionVersion, type VersionChanges, Workbench, writeFiles } from './support.ts';
 
@@ -223,7 +223,7 @@ test('an unknown function, a runtime that is not here and a folder that is not t
   assert.equal(await bench.result('gone'), 1, 'mended code is found');
 });
 
-test('a provided runtime is any executable bootstrap', async () => {
+test('a provided runtime is any executable bootstrap', { skip: needs('curl') }, async () => {
   const bootstrap = `#!/bin/sh
     # The whole Runtime API with a shell and node as the HTTP client would hide what is sent: /dev/tcp is bash only, so curl.
     while true; do
@@ -340,7 +340,7 @@ test('a runtime without extensions never sees SIGTERM', async () => {
   assert.ok(!existsSync(seen));
 });
 
-test('the environment of other runtimes, formats and log groups', async () => {
+test('the environment of other runtimes, formats and log groups', { skip: needs('curl') }, async () => {
   const bootstrap = `#!/bin/sh
 while true; do
   id=$(curl -sS -D - -o /dev/null "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" | tr -d '\\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')

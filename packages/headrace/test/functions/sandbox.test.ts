@@ -78,7 +78,9 @@ test('Python runs in the sandbox', { skip: skip || needs('python') }, async () =
   assert.deepEqual(await bench.result('p'), []);
 });
 
-test('layers, wrappers, extensions and custom runtimes work in the sandbox', { skip }, async () => {
+test('layers, wrappers, extensions and custom runtimes work in the sandbox', {
+  skip: skip || needs('curl'),
+}, async () => {
   const bench = await Workbench.start({ sandbox: true });
   const archive = new ZipFile();
   const layerFiles = {
