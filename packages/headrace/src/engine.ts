@@ -191,7 +191,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       sageMaker,
       tables,
       createLogsApi({ region, accountId, logDirectory: () => functions.logDirectory }),
-      createStsApi({ accountId, issueKey: (name) => temporaryKeys.issue(name) }),
+      createStsApi({ accountId, issueKey: (name, expiresAt) => temporaryKeys.issue(name, expiresAt) }),
       createIamApi({ store, accountId }),
       createOperatorApi({
         mappings,

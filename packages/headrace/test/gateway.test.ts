@@ -162,6 +162,17 @@ test("an environment's temporary keys are accepted with their token only", async
   });
 });
 
+test("a session's keys end when they say, and its token cannot be given another end", () => {
+  let now = 1_000;
+  const keys = new TemporaryKeys(() => now);
+  const { accessKeyId, sessionToken } = keys.issue('role/session', 5_000);
+  assert.equal(keys.find(accessKeyId, sessionToken)?.principal, 'function:role/session');
+  const [name, , proof] = sessionToken.split('.');
+  for (const end of ['', '9000']) assert.equal(keys.find(accessKeyId, `${name}.${end}.${proof}`), undefined);
+  now = 5_000;
+  assert.equal(keys.find(accessKeyId, sessionToken), undefined);
+});
+
 test('a credentials file without a secret is refused by section, and without showing what it holds', (t) => {
   const { file, remove } = credentialsFile('[team]\naws_access_key_id = AKIA\n');
   t.after(remove);
@@ -207,19 +218,31 @@ test('what is too large is refused before it is read, and what is too slow is en
     duplex: 'half',
   } as RequestInit);
   assert.equal(chunked.status, 413);
-  const answer = await new Promise<string>((resolve, reject) => {
-    const socket = connect(world.gateway.port, '127.0.0.1', () => {
-      socket.write('POST /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{');
-    });
-    let text = '';
+  const slow = 'POST /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{';
+  const answer = await exchange(world.gateway.port, slow);
+  assert.match(answer, /^HTTP\/1\.1 408 .*x-amzn-RequestId: [0-9a-f-]{36}/is);
+  for (const [text, status] of [
+    ['no request at all\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 403],
+  ] as const) {
+    const refused = await exchange(world.gateway.port, text);
+    assert.match(refused, new RegExp(`^HTTP/1\\.1 ${status} .*x-amzn-RequestId: [0-9a-f-]{36}`, 'is'));
+  }
+});
+
+/** Sends these bytes and gives back what came until the connection was closed. */
+function exchange(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(text));
+    let answer = '';
     socket.on('data', (chunk) => {
-      text += chunk.toString();
+      answer += chunk.toString();
     });
     socket.on('error', reject);
-    socket.on('close', () => resolve(text));
+    socket.on('close', () => resolve(answer));
   });
-  assert.match(answer, /^HTTP\/1\.1 408 /);
-});
+}
 
 test('without a known key a large body is refused before it is sent, in one piece or in chunks', async (t) => {
   const { file, remove } = credentialsFile(keyFile);
@@ -229,17 +252,7 @@ test('without a known key a large body is refused before it is sent, in one piec
     'Authorization: AWS4-HMAC-SHA256 Credential=AKIANOBODY/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, ' +
     `Signature=${'0'.repeat(64)}\r\nX-Amz-Date: 20260101T000000Z\r\n`;
   const send = (headers: string, body: string): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const socket = connect(world.gateway.port, '127.0.0.1', () => {
-        socket.write(`POST /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`);
-      });
-      let text = '';
-      socket.on('data', (chunk) => {
-        text += chunk.toString();
-      });
-      socket.on('error', reject);
-      socket.on('close', () => resolve(text));
-    });
+    exchange(world.gateway.port, `POST /2015-03-31/functions HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n${body}`);
   // The body is never sent: an answer means that nobody waited for it.
   assert.match(await send('Content-Length: 60000000\r\n', ''), /^HTTP\/1\.1 403 .*MissingAuthenticationToken/s);
   assert.match(await send(`Content-Length: 60000000\r\n${unknown}`, ''), /^HTTP\/1\.1 403 .*UnrecognizedClient/s);

@@ -59,36 +59,46 @@ export interface TemporaryKey {
 }
 
 /**
- * Keys for execution environments, good as long as this process lives. Nothing is kept of them: secret and token are
- * derived from the key's id and the function's name, so the token also says whose key it is.
+ * Keys for execution environments, good as long as this process lives, and for sessions, good until they expire. Nothing
+ * is kept of them: secret and token are derived from the key's id, whose it is and its end, which the token says.
  */
 export class TemporaryKeys implements Credentials {
   readonly #master = randomBytes(32);
 
-  issue(functionName: string): TemporaryKey {
+  readonly #now: () => number;
+
+  /** `now`: milliseconds since the epoch. */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  /** `expiresAt` in milliseconds since the epoch; absent: with this process. */
+  issue(functionName: string, expiresAt?: number): TemporaryKey {
     const accessKeyId = `ASIA${randomBytes(10).toString('hex').toUpperCase().slice(0, 16)}`;
-    const name = Buffer.from(functionName).toString('base64url');
+    const claim = `${Buffer.from(functionName).toString('base64url')}.${expiresAt ?? ''}`;
     return {
       accessKeyId,
-      secretAccessKey: this.#derive('secret', accessKeyId, name).toString('base64').slice(0, 40),
-      sessionToken: `${name}.${this.#derive('token', accessKeyId, name).toString('base64url')}`,
+      secretAccessKey: this.#derive('secret', accessKeyId, claim).toString('base64').slice(0, 40),
+      sessionToken: `${claim}.${this.#derive('token', accessKeyId, claim).toString('base64url')}`,
     };
   }
 
   find(accessKeyId: string, sessionToken: string | undefined): ReturnType<Credentials['find']> {
-    const [name, proof] = (sessionToken ?? '').split('.') as [string, string?];
+    const [name, expiresAt, proof] = (sessionToken ?? '').split('.') as [string, string?, string?];
     if (proof === undefined) return undefined;
-    const wanted = this.#derive('token', accessKeyId, name);
+    const claim = `${name}.${expiresAt}`;
+    const wanted = this.#derive('token', accessKeyId, claim);
     const given = Buffer.from(proof, 'base64url');
     if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return undefined;
+    if (expiresAt !== '' && Number(expiresAt) <= this.#now()) return undefined;
     return {
-      secretAccessKey: this.#derive('secret', accessKeyId, name).toString('base64').slice(0, 40),
+      secretAccessKey: this.#derive('secret', accessKeyId, claim).toString('base64').slice(0, 40),
       principal: `function:${Buffer.from(name, 'base64url').toString()}`,
     };
   }
 
-  #derive(purpose: string, accessKeyId: string, name: string): Buffer {
-    return createHmac('sha256', this.#master).update(`${purpose}\n${accessKeyId}\n${name}`).digest();
+  #derive(purpose: string, accessKeyId: string, claim: string): Buffer {
+    return createHmac('sha256', this.#master).update(`${purpose}\n${accessKeyId}\n${claim}`).digest();
   }
 }
 

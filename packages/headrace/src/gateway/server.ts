@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { HeadraceError } from '../errors.ts';
 import type { Credentials } from './credentials.ts';
 import { isForeignOrigin, isKnownHost, isLoopbackAddress } from './origin.ts';
@@ -64,13 +65,27 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const door = new Door(options);
   const requestTimeout = options.requestTimeoutMilliseconds ?? defaultRequestTimeoutMilliseconds;
-  const timeouts = {
+  const settings = {
     requestTimeout,
     headersTimeout: Math.min(10_000, requestTimeout),
     connectionsCheckingInterval: Math.min(1_000, requestTimeout),
+    // The door refuses a missing name like a foreign one.
+    requireHostHeader: false,
   };
-  const server = createServer(timeouts, (request, response) => {
+  // The answer under way on a connection: nothing may be written into it.
+  const answers = new WeakMap<Duplex, ServerResponse>();
+  const server = createServer(settings, (request, response) => {
+    const { socket } = request;
+    answers.set(socket, response);
+    response.on('close', () => {
+      if (answers.get(socket) === response) answers.delete(socket);
+    });
     void door.receive(request, response);
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const isLate = answers.get(socket)?.headersSent === true || !socket.writable;
+    if (isLate || error.code === 'ECONNRESET') socket.destroy();
+    else socket.end(refusalOfBrokenRequest(error.code, randomUUID()));
   });
   // Longer than clients keep idle connections, so that they are the ones to close.
   server.keepAliveTimeout = 75_000;
@@ -98,6 +113,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       clearTimeout(timer);
     },
   };
+}
+
+/** What is no whole request never gets to an API; its answer has a request id as any other. */
+function refusalOfBrokenRequest(code: string | undefined, requestId: string): string {
+  const status =
+    {
+      ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+      HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+      HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+    }[code ?? ''] ?? '400 Bad Request';
+  return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\nx-amzn-RequestId: ${requestId}\r\n\r\n`;
 }
 
 class Door {

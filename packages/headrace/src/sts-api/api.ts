@@ -12,7 +12,7 @@ import {
 export interface StsOptions {
   readonly accountId: string;
   /** Makes keys for AssumeRole and GetSessionToken. */
-  readonly issueKey: (name: string) => TemporaryKey;
+  readonly issueKey: (name: string, expiresAt: number) => TemporaryKey;
   /** Milliseconds since the epoch; default `Date.now`. */
   readonly now?: () => number;
 }
@@ -72,15 +72,16 @@ function issue(
   name: string,
   parameters: URLSearchParams,
 ): { AccessKeyId: string; SecretAccessKey: string; SessionToken: string; Expiration: string } {
-  const key = options.issueKey(name);
   const seconds = Number(parameters.get('DurationSeconds') ?? defaultDurationSeconds);
   if (!Number.isInteger(seconds) || seconds < 900 || seconds > 129_600) {
     throw new QueryError('ValidationError', 'DurationSeconds must be 900 to 129600');
   }
+  const expiresAt = (options.now ?? Date.now)() + seconds * 1_000;
+  const key = options.issueKey(name, expiresAt);
   return {
     AccessKeyId: key.accessKeyId,
     SecretAccessKey: key.secretAccessKey,
     SessionToken: key.sessionToken,
-    Expiration: new Date((options.now ?? Date.now)() + seconds * 1_000).toISOString(),
+    Expiration: new Date(expiresAt).toISOString(),
   };
 }
