@@ -25,7 +25,7 @@ const folder = join(import.meta.dirname, 'forest');
 
 /**
  * 50 trees of 256, λ = 1/2560, one thread; a fresh process a shape and engine, warmed up, then rounds that alternate
- * between ours and the peers. `--rounds`, `--round`, `--warm-up` change the sizes.
+ * between ours and the peers; points a second of CPU time of the one thread. `--rounds`, `--round`, `--warm-up` change the sizes.
  */
 export async function run({ argv, progress }: BenchmarkOptions): Promise<BenchmarkResult> {
   const option = (name: string, standard: number): number => {
@@ -59,13 +59,13 @@ export async function run({ argv, progress }: BenchmarkOptions): Promise<Benchma
       if (java) peers['Java'] = median(speeds['java']!);
       const ratio = Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, ours / value]));
       const name = `${base} dimensions × ${shingle} shingle`;
-      rows.push({ case: `${name}: score and learn`, ours, peers, ratio, unit: 'points/s' });
+      rows.push({ case: `${name}: score and learn`, ours, peers, ratio, unit: 'points/CPU s' });
       rows.push({
         case: `${name}: score a batch`,
         ours: median(frozen),
         peers: { 'score and learn': ours },
         ratio: { 'score and learn': median(frozen) / ours },
-        unit: 'points/s',
+        unit: 'points/CPU s',
       });
       progress(`${name}: ${Math.round(ours)} points/s, ${JSON.stringify(peers)}`);
     }
@@ -120,7 +120,7 @@ class Runner {
     await this.line();
   }
 
-  /** Nanoseconds that a round took. */
+  /** Nanoseconds of CPU time that a round took. */
   async round(what: 'learn' | 'score'): Promise<number> {
     this.process.stdin!.write(`${what}\n`);
     return Number((await this.line()).split(' ')[0]);

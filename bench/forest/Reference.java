@@ -2,6 +2,8 @@
 import com.amazon.randomcutforest.RandomCutForest;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 
 public class Reference {
     static int state = 12345;
@@ -43,16 +45,17 @@ public class Reference {
             forest.getAnomalyScore(rows[at]);
             forest.update(rows[at]);
         }
+        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
         System.out.println("ready");
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
         while (input.readLine() != null) {
-            long started = System.nanoTime();
+            long started = threads.getCurrentThreadCpuTime();
             double sum = 0;
             for (int k = 0; k < round; k++, at++) {
                 sum += forest.getAnomalyScore(rows[at]);
                 forest.update(rows[at]);
             }
-            System.out.println((System.nanoTime() - started) + " " + sum);
+            System.out.println((threads.getCurrentThreadCpuTime() - started) + " " + sum);
         }
     }
 }
