@@ -26,7 +26,6 @@ import {
 } from './block';
 import {
   child,
-  childOrStay,
   climb,
   depth0,
   depth1,
@@ -49,9 +48,9 @@ import {
 const BATCH: usize = 256;
 const FEW: usize = 24;
 
-/** The leaves that four points come to, to `to`; without their paths. */
+/** Takes four points down side by side until the first is at its leaf; puts where they are to `places`. */
 // @ts-ignore: decorator
-@inline function findLeaves(nodes: usize, root: i32, x0: usize, side: usize, to: usize): void {
+@inline function fallFour(nodes: usize, root: i32, x0: usize, side: usize, places: usize): void {
   const x1 = x0 + side;
   const x2 = x1 + side;
   const x3 = x2 + side;
@@ -65,16 +64,25 @@ const FEW: usize = 24;
     r2 = child(nodes, r2, x2);
     r3 = child(nodes, r3, x3);
   }
-  while ((r0 & r1 & r2 & r3) >= 0) {
-    r0 = childOrStay(nodes, r0, x0);
-    r1 = childOrStay(nodes, r1, x1);
-    r2 = childOrStay(nodes, r2, x2);
-    r3 = childOrStay(nodes, r3, x3);
+  store<i32>(places, r0);
+  store<i32>(places, r1, 4);
+  store<i32>(places, r2, 8);
+  store<i32>(places, r3, 12);
+}
+
+/** One round down: a step for each of the `count` points of the list, which keeps those that are not yet at a leaf. */
+// @ts-ignore: decorator
+@inline function fall(nodes: usize, points: usize, side: usize, places: usize, active: usize, count: usize): usize {
+  let kept = active;
+  for (let at = active, end = active + (count << 2); at < end; at += 4) {
+    const k = <usize>load<u32>(at);
+    const place = places + (k << 2);
+    const below = child(nodes, load<i32>(place), points + k * side);
+    store<i32>(place, below);
+    store<u32>(kept, <u32>k);
+    kept += step(below);
   }
-  store<i32>(to, r0);
-  store<i32>(to, r1, 4);
-  store<i32>(to, r2, 8);
-  store<i32>(to, r3, 12);
+  return (kept - active) >> 2;
 }
 
 /** Sum of the gaps of a point and a box, in whole vectors; `side` is a constant where this is used. */
@@ -114,7 +122,7 @@ const FEW: usize = 24;
 /**
  * One round: a step up for each of the `count` points of the list `active`. Keeps those in the list that are outside
  * the box and not yet at the root, and answers how many. A box that contains a point leaves its value as it is, to the
- * bit. Points inside go to the list `inside`.
+ * bit. In the first round those that are inside go to the list `inside`: only they can be their leaf's point.
  */
 // @ts-ignore: decorator
 @inline function rise(
@@ -127,6 +135,7 @@ const FEW: usize = 24;
   active: usize,
   count: usize,
   inside: usize,
+  first: bool,
 ): usize {
   const boxBytes = 2 * side + SIDES;
   let kept = active;
@@ -144,10 +153,12 @@ const FEW: usize = 24;
     store<i32>(slots + (k << 2), parent);
     store<u32>(kept, <u32>k);
     kept += (<usize>(gap > 0) & <usize>(parent >= 0)) << 2;
-    store<u32>(found, <u32>k);
-    found += <usize>(gap == 0) << 2;
+    if (first) {
+      store<u32>(found, <u32>k);
+      found += <usize>(gap == 0) << 2;
+    }
   }
-  store<u32>(found, NONE);
+  if (first) store<u32>(found, NONE);
   return (kept - active) >> 2;
 }
 
@@ -199,7 +210,7 @@ function noteParents(base: usize, tree: usize, above: usize, queue: usize): void
 
 /**
  * Sums over the trees of the scores of `count` points, at most BATCH, for boxes of up to six vectors.
- * `scratch`: sums (f64 a point), then values (f64), slots and leaves and three lists (i32 each, with room for an end), the
+ * `scratch`: sums (f64 a point), then values (f64), slots and leaves and two lists (i32 each, with room for an end), the
  * queue (i32 a node and one), and 16 bytes for each node and leaf.
  */
 // @ts-ignore: decorator
@@ -211,8 +222,7 @@ function noteParents(base: usize, tree: usize, above: usize, queue: usize): void
   const leavesOf = slots + (BATCH << 2) + 16;
   const active = leavesOf + (BATCH << 2) + 16;
   const inside = active + (BATCH << 2) + 16;
-  const spare = inside + (BATCH << 2) + 16;
-  const queue = spare + (BATCH << 2) + 16;
+  const queue = inside + (BATCH << 2) + 16;
   const most = field(base, NODE_STRIDE) >> 4;
   const above = (queue + (most << 2) + 23) & ~15;
   const boxes = base + field(base, BOXES_AT);
@@ -224,17 +234,18 @@ function noteParents(base: usize, tree: usize, above: usize, queue: usize): void
     const nodes = base + field(base, NODES_AT) + tree * field(base, NODE_STRIDE);
     const root = load<i32>(header, ROOT);
     let k: usize = 0;
-    for (; k + 4 <= count; k += 4) {
-      findLeaves(nodes, root, points + k * side, side, leavesOf + (k << 2));
-    }
-    for (; k < count; k++) {
-      descendOne(base, tree, points + k * side);
-      store<i32>(leavesOf + (k << 2), leaf0);
-    }
+    for (; k + 4 <= count; k += 4) fallFour(nodes, root, points + k * side, side, leavesOf + (k << 2));
+    for (; k < count; k++) store<i32>(leavesOf + (k << 2), root);
+    let end = active;
     for (k = 0; k < count; k++) {
-      const step = above + ((most + <usize>~load<i32>(leavesOf + (k << 2))) << 4);
-      store<f64>(values + (k << 3), load<f64>(step));
-      store<i32>(slots + (k << 2), load<i32>(step, 8));
+      store<u32>(end, <u32>k);
+      end += step(load<i32>(leavesOf + (k << 2)));
+    }
+    for (let left = (end - active) >> 2; left > 0; ) left = fall(nodes, points, side, leavesOf, active, left);
+    for (k = 0; k < count; k++) {
+      const from = above + ((most + <usize>~load<i32>(leavesOf + (k << 2))) << 4);
+      store<f64>(values + (k << 3), load<f64>(from));
+      store<i32>(slots + (k << 2), load<i32>(from, 8));
       store<u32>(active + (k << 2), <u32>k);
     }
     const mass = load<i32>(header, ENTRIES);
@@ -245,9 +256,8 @@ function noteParents(base: usize, tree: usize, above: usize, queue: usize): void
       for (k = 0; k < count; k++) store<u32>(inside + (k << 2), <u32>k);
       store<u32>(inside + (count << 2), NONE);
     } else {
-      let left = rise(points, side, own, above, slots, values, active, count, inside);
-      // Who is inside a higher box only is not the leaf's point: these lists are not wanted.
-      while (left > 0) left = rise(points, side, own, above, slots, values, active, left, spare);
+      let left = rise(points, side, own, above, slots, values, active, count, inside, true);
+      while (left > 0) left = rise(points, side, own, above, slots, values, active, left, inside, false);
     }
     for (let at = inside; load<i32>(at) != NONE; at += 4) {
       k = <usize>load<u32>(at);

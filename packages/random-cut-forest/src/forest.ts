@@ -111,7 +111,7 @@ export class RandomCutForest {
       const count = Math.min(capacity, points.length - from);
       for (let k = 0; k < count; k++) {
         this.copyPoint(points[from + k]!, values, k * stride);
-        values.fill(0, k * stride + this.options.dimensions, (k + 1) * stride);
+        for (let j = this.options.dimensions; j < stride; j++) values[k * stride + j] = 0;
       }
       if (!ready) continue;
       const sums = kernel.scoreBatch(state, count);
