@@ -379,6 +379,7 @@ class RunningBroker implements Broker {
       (server) => new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
     );
     this.control.resumeAll();
+    this.faults.close();
     for (const connection of this.#connections) connection.destroy();
     this.#groups.close();
     this.#transactions.close();

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { eventually, ManualClock } from '@headrace/testing';
 import { Consumer, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka';
 import { startBroker } from '../src/index.ts';
 import { PartitionLog } from '../src/log/partition-log.ts';
+import { addPartitionsToTxn } from '../src/protocol/messages/add-partitions-to-txn.ts';
+import { heartbeat } from '../src/protocol/messages/heartbeat.ts';
+import { initProducerId } from '../src/protocol/messages/init-producer-id.ts';
 import { metadata } from '../src/protocol/messages/metadata.ts';
 import { Writer } from '../src/protocol/writer.ts';
-import { batchOf } from './conformance/helpers.ts';
-import { RawClient } from './raw-client.ts';
+import { batchOf, fetchFrom, produceTo } from './conformance/helpers.ts';
+import { ClassicMember, Member } from './conformance/members.ts';
+import { ShareMember } from './conformance/share-member.ts';
+import { ClosedError, RawClient } from './raw-client.ts';
 
 test('what is produced is consumed, each partition in order', async () => {
   await using broker = await startBroker({ topics: [{ name: 'orders', partitions: 3 }] });
@@ -62,6 +68,63 @@ test('a fetch hands out the bytes where they are stored', async () => {
   writer.byteString(slices, true);
   const parts = writer.parts();
   for (const slice of slices) assert.ok(parts.includes(slice));
+});
+
+test('after stop nothing is left that would keep a process alive', async () => {
+  const clock = new ManualClock(Date.now());
+  const broker = await startBroker({ clock, topics: [{ name: 'orders', partitions: 2 }] });
+  const clients: RawClient[] = [];
+  const connect = async (): Promise<RawClient> => {
+    const client = await RawClient.connect(broker.bootstrapServers);
+    clients.push(client);
+    return client;
+  };
+  const client = await connect();
+  const topicId = (await client.send(metadata, 12, { topics: [{ name: 'orders' }] })).topics[0]!.topicId!;
+  const member = new Member(client, 'modern', 'orders', topicId);
+  await member.follow();
+  const classic = new ClassicMember(client, 'classic', 'orders');
+  await classic.join();
+  await classic.sync([0, 1]);
+  const share = new ShareMember(client, 'share', 'orders', topicId);
+  await share.joined();
+  await share.fetch({ maxWaitMs: 0 });
+  await produceTo(client, 'orders', batchOf(['a']));
+  assert.deepEqual((await share.fetchSome()).acquired, [[0, 0, 1]]);
+  const { producerId, producerEpoch } = await client.send(initProducerId, 4, {
+    transactionalId: 't',
+    transactionTimeoutMs: 60_000,
+    producerId: -1,
+    producerEpoch: -1,
+  });
+  const begun = await client.send(addPartitionsToTxn, 3, {
+    v3AndBelowTransactionalId: 't',
+    v3AndBelowProducerId: producerId!,
+    v3AndBelowProducerEpoch: producerEpoch,
+    v3AndBelowTopics: [{ name: 'orders', partitions: [0] }],
+  });
+  assert.equal(begun.resultsByTopicV3AndBelow![0]!.resultsByPartition[0]!.partitionErrorCode, 0);
+  broker.control.slow('orders', 1, 1000);
+  broker.faults.add({ api: 'Heartbeat', delayMs: 1000 });
+  const before = clock.pending;
+  assert.ok(before >= 8, `${before} timers`);
+  // Requests that wait: for records, for a slow partition, for another member, for a delay.
+  const waiting: Promise<unknown>[] = [];
+  for (const ask of [
+    (other: RawClient) => fetchFrom(other, 'orders', 1, { maxWaitMs: 60_000 }),
+    (other: RawClient) => produceTo(other, 'orders', batchOf(['b']), { partition: 1 }),
+    (other: RawClient) => new ClassicMember(other, 'classic', 'orders').join(),
+    (other: RawClient) => other.send(heartbeat, 4, { groupId: 'classic', memberId: classic.id, groupInstanceId: null }),
+  ]) {
+    waiting.push(assert.rejects(ask(await connect()), ClosedError));
+  }
+  // The delay's, the long poll's, the slow partition's and the rebalance's timers have come.
+  await eventually(() => clock.pending >= before + waiting.length);
+  await broker.stop();
+  await Promise.all(waiting);
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(clock.pending, 0);
+  for (const each of clients) each[Symbol.dispose]();
 });
 
 test('an illegal option is refused by its name', async () => {

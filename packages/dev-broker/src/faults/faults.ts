@@ -54,6 +54,7 @@ export class Faults {
   readonly #plan: FaultPlan | undefined;
   readonly #planKeys: ReadonlySet<number> | undefined;
   #random = 0;
+  readonly #delays = new Set<unknown>();
 
   /** @throws TypeError for a plan that makes no sense */
   constructor(clock: Clock, cluster: Cluster, plan: FaultPlan | undefined) {
@@ -81,6 +82,22 @@ export class Faults {
 
   clear(): void {
     this.#rules.clear();
+  }
+
+  /** Ends all delays, when the broker stops: what they held back is not done. */
+  close(): void {
+    for (const timer of this.#delays) this.#clock.clearTimeout(timer);
+    this.#delays.clear();
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.setTimeout(() => {
+        this.#delays.delete(timer);
+        resolve();
+      }, delayMs);
+      this.#delays.add(timer);
+    });
   }
 
   #matches({ rule, keys }: ActiveRule, context: RequestContext): boolean {
@@ -157,7 +174,7 @@ export class Faults {
   ): unknown {
     if ('error' in action) return errorAnswer(registered.api, request, ErrorCode[action.error]);
     if ('delayMs' in action) {
-      return new Promise((resolve) => this.#clock.setTimeout(() => resolve(undefined), action.delayMs)).then(handle);
+      return this.#sleep(action.delayMs).then(handle);
     }
     if ('blackHole' in action) {
       context.connection.socket.pause();
