@@ -206,7 +206,9 @@ export async function run({ progress, argv }: BenchmarkOptions): Promise<Benchma
     });
   };
   try {
-    add('ready: ours in process, Kafka as a process', 'ms', { ours: ours.times, kafka: [kafkaReady] }, false);
+    const [first, ...later] = ours.times as [number, ...number[]];
+    add('ready, in process, the first time', 'ms', { ours: [first], kafka: [kafkaReady] }, false);
+    add('ready, in process, again', 'ms', { ours: later, kafka: [kafkaReady] }, false);
     const idle = Object.fromEntries(contenders.map(({ name, processId }) => [name, [residentMegabytes(processId)]]));
     add('resident memory, idle', 'MB', idle, false);
     for (const [label, size, count] of [
@@ -271,6 +273,7 @@ export async function run({ progress, argv }: BenchmarkOptions): Promise<Benchma
     rows,
     notes: [
       `Java clients (ProducerPerformance, ConsumerPerformance) for throughput, median of ${ROUNDS} alternating rounds`,
+      'ready: startBroker() in a process that runs; Apache Kafka formats its folder and starts a process',
       'acks=1, batches of 128 KB, one partition, no compression; the clients share the machine with the broker',
     ],
   };
