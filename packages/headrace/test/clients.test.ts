@@ -343,6 +343,37 @@ test('a Go program with the AWS SDK deploys, waits, pages, invokes and streams, 
   assert.equal(stdout, 'everything as expected\n');
 });
 
+test('every API behind the door refuses what is not signed', { skip }, async () => {
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const targeted = (target: string): RequestInit => ({
+    method: 'POST',
+    headers: { 'x-amz-target': target },
+    body: '{}',
+  });
+  const requests: [string, RequestInit?][] = [
+    ['/2015-03-31/functions'],
+    ['/2015-03-31/functions/caller/invocations', { method: 'POST', body: '{}' }],
+    ['/endpoints/fraud/invocations', { method: 'POST', body: '1,2' }],
+    ['/', targeted('SageMaker.ListEndpoints')],
+    ['/', targeted('DynamoDB_20120810.ListTables')],
+    ['/', targeted('Logs_20140328.DescribeLogGroups')],
+    ['/', { method: 'POST', headers: form, body: 'Action=GetCallerIdentity&Version=2011-06-15' }],
+    ['/', { method: 'POST', headers: form, body: 'Action=ListRoles&Version=2010-05-08' }],
+    ['/headrace/v1/mappings'],
+    ['/headrace/v1/audit'],
+    ['/headrace/v1/mappings/x/skip', { method: 'POST', body: '{}' }],
+    ['/metrics'],
+  ];
+  for (const [path, init] of requests) {
+    const { status, headers } = await fetch(`${endpoint}${path}`, init);
+    assert.deepEqual(
+      [path, status, headers.get('x-amzn-errortype')],
+      [path, 403, 'MissingAuthenticationTokenException'],
+    );
+    assert.match(headers.get('x-amzn-requestid') ?? '', /^[0-9a-f-]{36}$/);
+  }
+});
+
 test('the lines of the README and of the help run as pasted on a machine without credentials', { skip }, async () => {
   await using open = await startApi();
   const readme = readFileSync(join(repositoryRoot, 'README.md'), 'utf8');
