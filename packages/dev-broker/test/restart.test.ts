@@ -105,6 +105,33 @@ test('members of a KIP-848 group stay members across kill -9, and keep their par
   );
 });
 
+test('a group of both protocols stays one across kill -9', async (context) => {
+  const options = { dataDir: folderOf(context), topics: [{ name: 'orders', partitions: 4 }] };
+  await acrossKill(
+    options,
+    async (client) => {
+      const modern = new Member(client, 'readers', 'orders', await idOf(client, 'orders'));
+      const classic = new ClassicMember(client, 'readers', 'orders');
+      await until(async () => (await modern.follow()).length === 4);
+      await classic.join();
+      await classic.sync();
+      await until(async () => (await modern.follow()).length === 2);
+      await modern.follow();
+      await until(async () => (await classic.beat()) !== 0);
+      await classic.join();
+      assert.equal((await classic.sync()).length, 2);
+      return { modern, classic };
+    },
+    async (client, _servers, kept) => {
+      const [modern, classic] = [moved(kept.modern, client), moved(kept.classic, client)];
+      assert.deepEqual([(await modern.send()).errorCode, await classic.beat(), await classic.commit(1)], [0, 0, 0]);
+      assert.deepEqual([...(await classic.sync()), ...modern.owned].sort(), [0, 1, 2, 3]);
+      assert.equal(await classic.leave(), 0);
+      await until(async () => (await modern.follow()).length === 4);
+    },
+  );
+});
+
 test('a share group keeps what is settled and how often records were delivered across kill -9', async (context) => {
   const options = { dataDir: folderOf(context), topics: [{ name: 'orders' }] };
   const [ACCEPT, RELEASE] = [1, 2];
@@ -226,18 +253,20 @@ test('offsets of a group without members expire, those of a group with members s
     },
   });
   using client = await RawClient.connect(broker.bootstrapServers);
-  const commit = async (groupId: string, name: string): Promise<void> => {
+  const commit = async (groupId: string, name: string, retentionTimeMs?: number): Promise<void> => {
     const position = { partitionIndex: 0, committedOffset: 3, committedLeaderEpoch: -1, committedMetadata: 'm' };
-    const { topics } = await client.send(offsetCommit, 8, {
+    const { topics } = await client.send(offsetCommit, retentionTimeMs === undefined ? 8 : 2, {
       groupId,
       generationIdOrMemberEpoch: -1,
       memberId: '',
+      retentionTimeMs: retentionTimeMs ?? -1,
       topics: [{ name, partitions: [position] }],
     });
     assert.equal(topics[0]!.partitions[0]!.errorCode, 0);
   };
   const offsets = (group: string) => Object.keys(broker.control.group(group)?.offsets ?? {});
   await commit('empty', 'orders');
+  await commit('hasty', 'orders', 10 * minute);
   // A member that beats, and once read another topic.
   await commit('busy', 'others');
   const busy = new ClassicMember(client, 'busy', 'orders');
@@ -250,7 +279,11 @@ test('offsets of a group without members expire, those of a group with members s
       assert.equal(await busy.beat(), 0);
     }
   };
-  await pass(59);
+  await pass(9);
+  assert.deepEqual(offsets('hasty'), ['orders']);
+  await pass(2);
+  assert.deepEqual(offsets('hasty'), []);
+  await pass(48);
   assert.deepEqual(offsets('empty'), ['orders']);
   assert.deepEqual(offsets('busy').sort(), ['orders', 'others']);
   await commit('empty', 'others');

@@ -49,6 +49,9 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
       group = checkCommit(groups, request, context.version);
     });
     const committedAt = services.groups.options.clock.now();
+    // Versions 2 to 4 may say how long.
+    const { retentionTimeMs } = request;
+    const expiry = retentionTimeMs >= 0 ? { expiresAt: committedAt + retentionTimeMs } : {};
     return {
       topics: request.topics.map(({ name, topicId, partitions }) => {
         const topic = context.version >= 10 ? cluster.topicById(topicId) : cluster.topics.get(name);
@@ -78,6 +81,7 @@ export function registerGroupOffsets(registry: Registry, services: GroupOffsetSe
                 leaderEpoch,
                 metadata,
                 committedAt,
+                ...expiry,
               });
             }
             return { partitionIndex, errorCode };

@@ -187,19 +187,20 @@ export class GroupCoordinator {
    * subscribes to the topic any more. What nobody has or reads goes altogether.
    */
   expireOffsets(): void {
-    const limit = this.options.clock.now() - this.options.offsetsRetentionMs;
+    const now = this.options.clock.now();
+    const limit = now - this.options.offsetsRetentionMs;
     for (const group of [...this.groups.values()]) {
       if (group.type === 'share') continue;
       const isEmpty = this.isEmpty(group);
-      if (isEmpty && group.type === 'classic' && group.classic.emptySince > limit) continue;
+      const isFresh = isEmpty && group.type === 'classic' && group.classic.emptySince > limit;
       for (const [topic, partitions] of [...group.offsets.positions]) {
         if (!isEmpty && this.isSubscribed(group, topic)) continue;
-        for (const [partition, { committedAt }] of [...partitions]) {
-          if (committedAt <= limit && !group.offsets.isPending(topic, partition))
-            group.offsets.delete(topic, partition);
+        for (const [partition, { committedAt, expiresAt }] of [...partitions]) {
+          const isOver = expiresAt === undefined ? !isFresh && committedAt <= limit : expiresAt <= now;
+          if (isOver && !group.offsets.isPending(topic, partition)) group.offsets.delete(topic, partition);
         }
       }
-      if (isEmpty && group.offsets.isEmpty) this.#forget(group);
+      if (isEmpty && !isFresh && group.offsets.isEmpty) this.#forget(group);
     }
   }
 

@@ -5,6 +5,8 @@ export interface CommittedOffset {
   readonly metadata: string;
   /** Milliseconds of the broker's clock. */
   readonly committedAt: number;
+  /** When it goes, where the commit itself said so (OffsetCommit 2 to 4); else the broker's retention counts. */
+  readonly expiresAt?: number;
 }
 
 type Positions = Map<string, Map<number, CommittedOffset>>;
