@@ -241,7 +241,7 @@ export const mutations: readonly Mutation[] = [
     name: 'payload-is-used-again-in-flight',
     file: 'poller.ts',
     from: '    // The log tail costs',
-    to: '    releaseBuffer(payload);\n    // The log tail costs',
+    to: '    releasePayload(payload);\n    // The log tail costs',
   },
   {
     name: 'begin-of-a-fetched-batch-comes-again',
@@ -302,6 +302,12 @@ export const mutations: readonly Mutation[] = [
     file: 'lane.ts',
     from: '    for (const pending of this.#pending) pending.held.release();\n    this.#pending.length = 0;',
     to: '',
+  },
+  {
+    name: 'lost-partition-is-committed-later',
+    file: 'committer.ts',
+    from: '    this.#dirty.delete(lane);\n  }',
+    to: '  }',
   },
 ];
 

@@ -12,6 +12,8 @@ export interface Scenario {
   readonly crashes: number;
   readonly freezes: number;
   readonly joins: number;
+  /** Times that a partition is lost and assigned anew to the same process. */
+  readonly flaps: number;
   readonly brokerOutages: number;
   readonly reconfigurations: number;
   /** Times that the mapping is disabled in a process, and enabled again. */
@@ -80,6 +82,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     crashes: random.pick([0, 0, 1, 3]),
     freezes: random.pick([0, 0, 1, 2]),
     joins: random.pick([0, 0, 1, 4]),
+    flaps: random.pick([0, 0, 0, 8]),
     brokerOutages: random.pick([0, 0, 1]),
     reconfigurations: random.pick([0, 0, 2]),
     toggles: random.pick([0, 0, 0, 2]),

@@ -146,6 +146,10 @@ export class SimulatedGroup {
     }
   }
 
+  isRevoking(log: SimulatedLog): boolean {
+    return this.#revoking.has(log);
+  }
+
   #assign(member: SimulatedConsumer, log: SimulatedLog): void {
     this.owners.set(log, member);
     member.gain(log, this.offsets.get(`${log.topic}-${log.partition}`));
@@ -248,6 +252,7 @@ export class SimulatedConsumer implements GroupConsumer {
   readonly #assigned = new Map<SimulatedLog, SimulatedPartition>();
   #isClosed = false;
   #wasDown = false;
+  #commitsInFlight = 0;
 
   constructor(
     kafka: SimulatedKafka,
@@ -300,9 +305,11 @@ export class SimulatedConsumer implements GroupConsumer {
 
   commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
     const { clock, random, faults } = this.#kafka;
+    this.#commitsInFlight++;
     return new Promise((resolve) => {
       const answer = (results: CommitResult[]): void => {
         clock.setTimeout(() => {
+          this.#commitsInFlight--;
           if (this.#isAlive()) resolve(results);
         }, this.#kafka.delay());
       };
@@ -365,6 +372,16 @@ export class SimulatedConsumer implements GroupConsumer {
   expelled(log: SimulatedLog): void {
     const partition = this.#assigned.get(log);
     if (partition !== undefined && this.#isAlive()) this.#kafka.watcher.expelled(this, partition);
+  }
+
+  /** Takes a partition away and hands it out again at once, as when its offsets begin to mean something else. */
+  flap(partition: SimulatedPartition): void {
+    const { log } = partition;
+    // Not on its way to somebody else. A commit under way would be taken as one of the new assignment, which begins before it.
+    if (this.#group.owners.get(log) !== this || this.#group.isRevoking(log) || this.#commitsInFlight > 0) return;
+    this.#drop(partition, false);
+    this.#listener.onLost([partition]);
+    this.gain(log, this.#group.offsets.get(`${log.topic}-${log.partition}`));
   }
 
   #forgetAll(): void {

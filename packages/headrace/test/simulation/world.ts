@@ -247,7 +247,7 @@ class World {
   #planFaults(): void {
     const random = this.#random.fork();
     const { faultMilliseconds, crashes, freezes, joins, brokerOutages, reconfigurations } = this.#scenario;
-    const { toggles, moves } = this.#scenario;
+    const { flaps, toggles, moves } = this.#scenario;
     const plan = (count: number, action: () => void): void => {
       for (let i = 0; i < count; i++) this.#clock.setTimeout(action, random.next() * faultMilliseconds);
     };
@@ -265,6 +265,16 @@ class World {
         if (consumer === undefined) continue;
         this.#log(`process ${process.id} freezes`);
         consumer.freeze(random.integer(1000, 25_000));
+        return;
+      }
+    });
+    plan(flaps, () => {
+      for (const process of alive()) {
+        const consumer = [...process.consumers].at(-1);
+        if (consumer === undefined || consumer.partitions.length === 0) continue;
+        const partition = random.pick(consumer.partitions);
+        this.#log(`process ${process.id} has ${partition.topic}-${partition.partition} assigned anew`);
+        consumer.flap(partition);
         return;
       }
     });
