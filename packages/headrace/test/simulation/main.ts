@@ -37,21 +37,31 @@ const begin = performance.now();
 let events = 0;
 let duplicates = 0;
 let done = 0;
-for (let seed = first; seed < first + runs; seed++) {
+let seed = first;
+
+function fail(violation: Error): never {
+  if (values.json) console.log(JSON.stringify({ seed, runs: done, violation: violation.message }));
+  else {
+    console.log(`\nseed ${seed} fails after ${done} runs: ${violation.stack}`);
+    console.log(`again, in full: npm run simulate -- --runs 1 --seed ${seed} --trace`);
+  }
+  process.exit(1);
+}
+// The engine catches what may happen; what it throws beyond that is its own defect.
+process.on('uncaughtException', fail);
+
+for (; seed < first + runs; seed++) {
   const result = await runSeed(seed);
   events += result.events;
   duplicates += result.duplicates;
   done++;
   if (values.trace) for (const line of result.trace) console.log(line);
   if (result.violation === undefined) continue;
-  if (values.json) console.log(JSON.stringify({ seed, runs: done, violation: result.violation.message }));
-  else {
+  if (!values.json) {
     if (!values.trace) for (const line of result.trace.slice(-60)) console.log(line);
-    console.log(`\nseed ${seed} fails after ${done} runs: ${result.violation.stack}`);
     console.log(JSON.stringify(result.scenario));
-    console.log(`again, in full: npm run simulate -- --runs 1 --seed ${seed} --trace`);
   }
-  process.exit(1);
+  fail(result.violation);
 }
 const seconds = (performance.now() - begin) / 1000;
 if (values.json) console.log(JSON.stringify({ seed: first, runs, runsPerSecond: runs / seconds, events, duplicates }));
