@@ -1,5 +1,5 @@
 import { type Authorizer, authorizedOperations } from '../authorize.ts';
-import { joinError, syncError } from '../groups/classic-group.ts';
+import { joinError, syncError } from '../groups/classic-errors.ts';
 import { ConsumerGroup } from '../groups/consumer-group.ts';
 import type { Group, GroupCoordinator } from '../groups/coordinator.ts';
 import { heartbeat as heartbeatInMixed, join as joinMixed, sync as syncInMixed } from '../groups/mixed-group.ts';

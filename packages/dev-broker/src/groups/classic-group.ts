@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { ErrorCode, type ErrorName, RequestError } from '../protocol/errors.ts';
+import { type ErrorName, RequestError } from '../protocol/errors.ts';
 import type { JoinGroupRequest, JoinGroupResponse } from '../protocol/messages/join-group.ts';
 import type { SyncGroupRequest, SyncGroupResponse } from '../protocol/messages/sync-group.ts';
+import { joinError, syncError } from './classic-errors.ts';
 import { ClassicMember } from './classic-member.ts';
 import { readSubscription } from './consumer-protocol.ts';
 import type { StoredClassicGroup } from './stored.ts';
@@ -493,20 +494,4 @@ export class ClassicGroup {
     }
     this.state = 'Dead';
   }
-}
-
-export function joinError(name: ErrorName, memberId: string): JoinGroupResponse {
-  return {
-    errorCode: ErrorCode[name],
-    generationId: -1,
-    protocolType: null,
-    protocolName: null,
-    leader: '',
-    memberId,
-    members: [],
-  };
-}
-
-export function syncError(name: ErrorName): SyncGroupResponse {
-  return { errorCode: ErrorCode[name], protocolType: null, protocolName: null, assignment: EMPTY };
 }
