@@ -11,6 +11,7 @@ import { createGateway } from '../src/gateway/server.ts';
 import { createSageMakerRuntime } from '../src/sagemaker-api/index.ts';
 import { openStore } from '../src/store/store.ts';
 import { call, role, startApi, zipOf } from './api-world.ts';
+import { killDeployers } from './support/api-kills.ts';
 import { killWriters } from './support/store-kills.ts';
 
 interface Thing {
@@ -271,4 +272,9 @@ test('code is kept once, and goes when nothing names it any more', async (t) => 
 test('kill -9 at any moment leaves whole things, and everything that was acknowledged', async (t) => {
   const { kills, writes } = await killWriters({ kills: 40, seed: 20_261_121 });
   t.diagnostic(`${kills} kills, ${writes} acknowledged writes, none lost (200 kills: npm run soak -- store)`);
+});
+
+test('kill -9 during deployments leaves whole functions, versions, aliases and mappings', async (t) => {
+  const { kills, answers } = await killDeployers({ kills: 8, seed: 20_261_121 });
+  t.diagnostic(`${kills} kills, ${answers} answered requests, all of them hold (more: npm run soak -- store)`);
 });

@@ -1,9 +1,10 @@
-// npm run soak -- store: a process that writes to a store is killed again and again. Nothing acknowledged may be lost, and
-// nothing may be half made.
+// npm run soak -- store: a process that writes to a store, and then one that deploys through the API, is killed again and
+// again. Nothing acknowledged may be lost, and nothing may be half made.
 import { parseArgs } from 'node:util';
+import { killDeployers } from '../support/api-kills.ts';
 import { killWriters } from '../support/store-kills.ts';
 
-export const description = 'kill -9 of a process that writes to a store';
+export const description = 'kill -9 of processes that write to a store, by themselves and through the API';
 
 export async function run(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -19,5 +20,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   console.log(`seed ${seed}, ${kills} kills`);
   const { writes } = await killWriters({ kills, seed });
   console.log(`${kills} kills, ${writes} acknowledged writes: none lost, none half made`);
+  const { answers } = await killDeployers({ kills, seed });
+  console.log(`${kills} kills, ${answers} answered requests of the API: all hold, nothing half made`);
   return 0;
 }
