@@ -122,6 +122,7 @@ test('a table is read with or without a header, and missing cells repeat the las
     ['a,b\n', undefined, /no row below/],
     ['a,b\nx,y\n', undefined, /no column holds numbers/],
     ['a,b\n1,2\n', ['c'], /no column c; there are a, b/],
+    ['a,b\n1,2\n3,1e300\n', undefined, /row 2 of column b is 1e300; .* below 2\^120/],
   ] as const) {
     assert.throws(() => readTable(text, wanted), { code: 'INPUT_UNREADABLE', message });
   }

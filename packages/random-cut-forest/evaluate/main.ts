@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { countAlarms, prAuc, probation, rocAuc, spreadOf, windowOfRows } from './metrics.ts';
-import { REFERENCE, type ReferenceFigures, TAXI_REFERENCE } from './reference.ts';
+import { type Figure, REFERENCE, type ReferenceFigures, TAXI_REFERENCE } from './reference.ts';
 import { readSeries, readWindows, type Series, windowsOf } from './series.ts';
 import { GRAMMAR, parseVariant, type Variant } from './variants.ts';
 
@@ -185,36 +185,40 @@ function print(
   figures: readonly SeedFigures[],
   reference: ReferenceFigures | undefined,
 ): void {
-  const lines: string[][] = [['', 'ours', 'reference']];
+  const lines: string[][] = [['', 'ours', 'reference', 'within tolerance']];
   const line = (
     name: string,
     values: readonly number[],
     digits: number,
-    wanted: readonly [number, number?] | undefined,
+    wanted: Figure | undefined,
+    allowed: (reference: Figure) => number,
   ): void => {
     const { mean, deviation } = spreadOf(values);
-    lines.push([
-      name,
-      `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`,
-      wanted === undefined ? '' : `${wanted[0]}${wanted[1] === undefined ? '' : ` ± ${wanted[1]}`}`,
-    ]);
+    const cells = [name, `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`];
+    if (wanted) {
+      // The larger of three deviations from seed to seed and what is allowed besides; ours where theirs is not known.
+      const tolerance = Math.max(3 * (wanted[1] ?? deviation), allowed(wanted));
+      cells.push(
+        `${wanted[0]}${wanted[1] === undefined ? '' : ` ± ${wanted[1]}`}`,
+        Math.abs(mean - wanted[0]) <= tolerance + 1e-9 ? 'yes' : `no (${tolerance.toFixed(digits)})`,
+      );
+    } else cells.push('', '');
+    lines.push(cells);
   };
   line(
     'ROC AUC',
     figures.map((seed) => seed.rocAuc),
     4,
     reference?.rocAuc,
+    () => 0.01,
   );
   line(
     'PR AUC',
     figures.map((seed) => seed.prAuc),
     4,
     reference?.prAuc,
+    () => 0.01,
   );
-  const one = (values: readonly number[] | undefined, k: number): readonly [number] | undefined => {
-    const value = values?.[k];
-    return value === undefined ? undefined : [value];
-  };
   thresholds.forEach((threshold, k) => {
     const at = variant.kind === 'thresholded' ? 'with a grade' : `at ${threshold}`;
     const found = variant.kind === 'log' ? 'rows found' : 'windows hit';
@@ -222,7 +226,8 @@ function print(
       `${found} ${at}`,
       figures.map((seed) => seed.found[k]!),
       1,
-      one(reference?.found, k),
+      reference?.found[k],
+      () => 1,
     );
   });
   thresholds.forEach((threshold, k) => {
@@ -232,11 +237,13 @@ function print(
       `${wrong} per 1000 ${at}`,
       figures.map((seed) => seed.falseAlarms[k]!),
       2,
-      one(reference?.falseAlarms, k),
+      reference?.falseAlarms[k],
+      // A tenth, and what rounding left of the figure.
+      ([mean, deviation]) => 0.1 * mean + (deviation === undefined ? 0.05 : 0.005),
     );
   });
   console.log(`\n${what}`);
-  const widths = [0, 1, 2].map((column) => Math.max(...lines.map((cells) => cells[column]!.length)));
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...lines.map((cells) => cells[column]!.length)));
   for (const cells of lines)
     console.log(`  ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join('   ')}`.trimEnd());
 }

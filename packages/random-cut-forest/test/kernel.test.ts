@@ -19,7 +19,7 @@ test('the committed WebAssembly is what its source builds, byte for byte', () =>
   rmSync(folder, { recursive: true });
 });
 
-for (const dimensions of [1, 3, 4, 5, 8, 10, 24, 33, 300]) {
+for (const dimensions of [1, 3, 4, 5, 8, 10, 14, 19, 24, 33, 300]) {
   test(`WebAssembly and plain kernel give the same bits, D=${dimensions}`, () => {
     const random = testRandom(dimensions);
     const options = { dimensions, numberOfTrees: 7, sampleSize: 64, timeDecay: 0.01, randomSeed: 3 };

@@ -41,6 +41,8 @@ export interface Scored {
   readonly warmUp: number;
 }
 
+const MOST = 2 ** 120;
+
 /** The threshold at 256 samples: the longer the shingle, the lower the peaks; standardised columns lower them too. */
 export function suitableThreshold(features: 'raw' | 'scaled', shingleSize: number, sampleSize: number): number {
   const bySize = shingleSize === 1 ? 3 : shingleSize <= 4 ? 2.5 : shingleSize <= 12 ? 2 : 1.5;
@@ -67,7 +69,7 @@ export function scoreTable(table: Table, options: ScoreOptions): Scored {
   const anomalies: Anomaly[] = [];
   const warmUp = Math.max(forest.options.outputAfter, 2 * shingleSize, 30);
   table.rows.forEach((row, t) => {
-    const point = features === 'raw' ? row : row.map((value, j) => scalers[j]!.scale(value));
+    const point = features === 'raw' ? row : row.map((value, j) => within(scalers[j]!.scale(value)));
     const score = forest.score(point);
     scores[t] = score;
     if (score >= threshold && t >= warmUp) {
@@ -89,6 +91,11 @@ export function scoreTable(table: Table, options: ScoreOptions): Scored {
     forest.update(point);
   });
   return { scores, threshold, anomalies, warmUp };
+}
+
+/** What 32 bits hold: a column of tiny numbers may have one that is huge beside them. */
+function within(scaled: number): number {
+  return Math.max(-MOST, Math.min(MOST, scaled));
 }
 
 /** A hundredth of the typical size of a column's steps from its first value, so that no unit is assumed. */

@@ -11,6 +11,9 @@ export interface Table {
   readonly filled: number;
 }
 
+/** Numbers are scored in 32 bits, and scaled ones must fit too. */
+const LARGEST = 2 ** 120;
+
 const NOT_VALUES = /^(timestamp|time|date|datetime|label|kind|id)$/i;
 
 /**
@@ -44,6 +47,11 @@ export function readTable(text: string, wanted: readonly string[] | undefined): 
       const cell = row[at] ?? '';
       const value = isNumeric(cell) ? Number(cell) : undefined;
       if (value === undefined) filled++;
+      else if (Math.abs(value) >= LARGEST) {
+        throw unreadable(
+          `row ${k + 1} of column ${columns[j]} is ${cell}; numbers must be below 2^120 (1.3e36) in size`,
+        );
+      }
       return last[j]!.fill(value);
     });
     // Before a column's first number there is nothing to repeat.
