@@ -137,6 +137,12 @@ for (const [what, contentType, body, message] of [
   ['strings of digits', 'application/json', '[["203","6","1"]]', /row 1: value 1 is "203", not a number/],
   ['null among numbers', 'application/json', '{"instances":[{"features":[1,null,2]}]}', /value 2 is null/],
   ['numbers beyond 32-bit floats', 'application/json', '[[1e39,1,1]]', /value 1 is not a finite/],
+  [
+    'a number that 32 bits round up to 2^127',
+    'application/json',
+    '[[1,2,3],[1.7014118e38,1,1]]',
+    /row 2: value 1 is not/,
+  ],
   ['infinite JSON numbers', 'application/json', '[[1e999,1,1]]', /value 1 is not a finite/],
   ['rows of mixed lengths', 'application/json', '[[1,2,3],[1,2]]', /row 2: it has 2 values, row 1 has 3/],
   ['rows of another length than before', 'text/csv', '1,2', /row 1: it has 2 values, feature_dim is 3/],

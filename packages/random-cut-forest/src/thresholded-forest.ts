@@ -63,6 +63,7 @@ export class ThresholdedForest {
   private readonly corrector: PredictorCorrector;
   private readonly startNormalization: number;
   private readonly recordSize: number;
+  private readonly weights: readonly number[];
   /** Records held back until the first statistics can be taken. */
   private held: number[][] | undefined;
   /** The scaled shingle; between records it ends with the last one. */
@@ -90,6 +91,7 @@ export class ThresholdedForest {
     }
     const absolute = options.absoluteThreshold;
     if (absolute !== undefined && !(absolute >= 0)) throw invalid('absoluteThreshold', absolute, 'a number from 0 up');
+    this.weights = weights;
     this.transform = new Transform(method, weights, 1 / sampleSize);
     this.held = this.transform.needsStatistics ? [] : undefined;
     this.corrector = new PredictorCorrector(this.forest, {
@@ -179,6 +181,7 @@ export class ThresholdedForest {
     this.records++;
   }
 
+  /** At the door, since a record that fails later would have changed the statistics. */
   private check(record: Point): void {
     if (record.length !== this.recordSize) {
       throw new RandomCutForestError(
@@ -187,10 +190,12 @@ export class ThresholdedForest {
       );
     }
     for (let j = 0; j < record.length; j++) {
-      if (typeof record[j] !== 'number' || !(Math.abs(record[j]!) < 2 ** 126)) {
+      const value = record[j]!;
+      // Differences of two, weighted, must fit the forest's 32-bit numbers.
+      if (typeof value !== 'number' || !(Math.abs(value) * Math.max(1, this.weights[j]!) < 2 ** 125)) {
         throw new RandomCutForestError(
           'INVALID_POINT',
-          `number ${j} of the record is ${String(record[j])}; it must be finite and below 2^126 in size`,
+          `number ${j} of the record is ${String(value)}; it must be finite, and with its weight below 2^125 in size`,
         );
       }
     }

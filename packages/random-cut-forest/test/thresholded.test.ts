@@ -160,6 +160,27 @@ test('deviations near the expected value are ignored where the caller says so', 
   assert.equal(run({ amountBelow: 2000 }), undefined);
 });
 
+test('the largest numbers that are let in go through every transform', () => {
+  const most = 2 ** 125 * (1 - 1e-9);
+  for (const transform of [
+    'NONE',
+    'WEIGHTED',
+    'SUBTRACT_MA',
+    'NORMALIZE',
+    'DIFFERENCE',
+    'NORMALIZE_DIFFERENCE',
+  ] as const) {
+    for (const weight of [1, 1e6]) {
+      const forest = make({ transform, weights: [weight] });
+      for (let t = 0; t < 200; t++) {
+        const { score, grade } = forest.process([((t % 2 === 0 ? 1 : -1) * most) / weight]);
+        assert.ok(Number.isFinite(score) && Number.isFinite(grade));
+      }
+      if (weight > 1) assert.throws(() => forest.process([most]), { code: 'INVALID_POINT', message: /weight/ });
+    }
+  }
+});
+
 test('bad options and records are refused, and the forest goes on as before', () => {
   assert.throws(() => make({ zFactor: 1 }), { code: 'INVALID_OPTION', message: /zFactor/ });
   assert.throws(() => make({ weights: [1, 2] }), { code: 'INVALID_OPTION', message: /weights/ });

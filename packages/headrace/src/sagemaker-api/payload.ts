@@ -199,7 +199,9 @@ class Rows {
     }
     for (let column = 0; column < row.length; column++) {
       // Forests compute with 32-bit floats; beyond 2^127 two of them have no finite difference.
-      if (!(Math.abs(row[column]!) < 2 ** 127)) throw this.wrong(`value ${column + 1} is not a finite 32-bit number`);
+      // The test is on the 32-bit number, which may be larger.
+      if (!(Math.abs(Math.fround(row[column]!)) < 2 ** 127))
+        throw this.wrong(`value ${column + 1} is not a finite 32-bit number`);
     }
     this.rows.push(row);
     this.keys.push(key);
