@@ -13,6 +13,8 @@ import {
   median,
 } from './benchmark.ts';
 import type { Answer, Task } from './engine/contestant.ts';
+import type { IdleAnswer } from './engine/idle.ts';
+import { type Latency, measureLatency } from './engine/latency.ts';
 
 export const description = 'the whole path, Kafka to function: records per CPU-second, beside hand-written loops';
 
@@ -68,9 +70,9 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
     return index < 0 ? undefined : options.argv[index + 1];
   };
   const only = option('--case');
-  const wanted = cases.filter(({ name }) =>
-    only === undefined ? name.includes(option('--cases') ?? '') : name === only,
-  );
+  const isWanted = (name: string): boolean =>
+    only === undefined ? name.includes(option('--cases') ?? '') : name === only;
+  const wanted = cases.filter(({ name }) => isWanted(name));
   const rounds = Number(option('--rounds') ?? 3);
   const contestants: Contestant[] = options.argv.includes('--ours') ? ['ours'] : ['ours', ...peers];
   await using kafka = await startKafka();
@@ -114,6 +116,8 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
     server.process.kill();
     rows.push(...rowsOf(each, answers));
   }
+  if (isWanted('latency')) rows.push(...(await latencyRows(kafka, contestants, option, options.progress)));
+  if (isWanted('1,000 idle mappings')) rows.push(...(await idleRows(kafka, options.progress)));
   return {
     benchmark: 'engine',
     machine: describeMachine(),
@@ -192,8 +196,75 @@ async function produce(kafka: Kafka, topic: keyof typeof topics): Promise<void> 
   await producer.close();
 }
 
-async function startServer(latency: number): Promise<{ readonly url: string; readonly process: ChildProcess }> {
-  const child = spawn(process.execPath, [script('server'), `${latency}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+/** Produce to handler at 1,000 records a second, window 0: medians over alternating runs. */
+async function latencyRows(
+  kafka: Kafka,
+  contestants: readonly Contestant[],
+  option: (name: string) => string | undefined,
+  progress: (line: string) => void,
+): Promise<BenchmarkRow[]> {
+  const runs = Number(option('--rounds') ?? 5);
+  const answers: Record<Contestant, Latency[]> = { ours: [], kafkajs: [], platformatic: [] };
+  for (let run = 0; run < runs; run++)
+    for (const contestant of contestants) {
+      const latency = await measureLatency({
+        bootstrapServers: kafka.bootstrapServers,
+        partitions: PARTITIONS,
+        measureMilliseconds: 1000 * Number(option('--latency-seconds') ?? 10),
+        script: script(contestant),
+        // A stream that waits for a hundred would be a tenth of a second late.
+        batchSize: contestant === 'platformatic' ? 1 : 100,
+        startServer: (folder) => startServer(0, folder),
+      });
+      answers[contestant].push(latency);
+      progress(
+        `latency: ${contestant} p50 ${latency.p50.toFixed(2)} ms, p99 ${latency.p99.toFixed(2)} ms, ${latency.records} records`,
+      );
+    }
+  return (['p50', 'p99'] as const).map((figure) => {
+    const value = (contestant: Contestant): number => median(answers[contestant].map((each) => each[figure]));
+    const ours = value('ours');
+    const theirs = peers.filter((peer) => answers[peer].length > 0).map((peer) => [peer, value(peer)] as const);
+    return {
+      case: `latency, ${figure}`,
+      ours,
+      peers: Object.fromEntries(theirs),
+      ratio: Object.fromEntries(theirs.map(([peer, each]) => [peer, each / ours])),
+      unit: 'ms',
+    };
+  });
+}
+
+async function idleRows(kafka: Kafka, progress: (line: string) => void): Promise<BenchmarkRow[]> {
+  const admin = new Admin({ clientId: 'bench', bootstrapBrokers: [kafka.bootstrapServers] });
+  await admin.createTopics({ topics: ['idle'], partitions: 1, replicas: 1 });
+  await admin.close();
+  progress('1,000 idle mappings');
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', script('idle'), kafka.bootstrapServers, 'idle', '1000', '20'],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const [line] = (await once(createInterface(child.stdout!), 'line')) as [string];
+  const { bytesEach, coreShare } = JSON.parse(line) as IdleAnswer;
+  const row = (name: string, ours: number, unit: string): BenchmarkRow => ({
+    case: `1,000 idle mappings, ${name}`,
+    ours,
+    peers: {},
+    ratio: {},
+    unit,
+  });
+  return [row('memory', bytesEach / 2 ** 10, 'KiB each'), row('CPU', coreShare * 100, '% of a core')];
+}
+
+async function startServer(
+  latency: number,
+  latencyFolder?: string,
+): Promise<{ readonly url: string; readonly process: ChildProcess }> {
+  const folder = latencyFolder === undefined ? [] : [latencyFolder];
+  const child = spawn(process.execPath, [script('server'), `${latency}`, ...folder], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const [line] = (await once(createInterface(child.stdout!), 'line')) as [string];
   return { url: line, process: child };
 }

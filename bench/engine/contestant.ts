@@ -12,6 +12,8 @@ export interface Task {
   readonly filter: 'none' | 'all' | 'nothing';
   /** Where the peers send their events. */
   readonly functionUrl: string;
+  /** Where the function writes how old records are; only where latency is measured. */
+  readonly latencyFolder?: string;
 }
 
 export interface Answer {

@@ -2,6 +2,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../packages/headrace/src/clock.ts';
 import { createFunctionEngine } from '../../packages/headrace/src/functions/engine.ts';
 import { createKafkaCluster } from '../../packages/headrace/src/kafka/index.ts';
@@ -15,6 +16,9 @@ writeFileSync(
   join(folder, 'index.mjs'),
   `export const handler = async () => { ${task.latencyMilliseconds > 0 ? `await new Promise((resolve) => setTimeout(resolve, ${task.latencyMilliseconds}));` : ''} };\n`,
 );
+const latencyFunction = fileURLToPath(new URL('latency-function', import.meta.url));
+const environment: Record<string, string> =
+  task.latencyFolder === undefined ? {} : { LATENCY_FOLDER: task.latencyFolder };
 const functionArn = 'arn:aws:lambda:eu-central-1:123456789012:function:bench';
 const engine = createFunctionEngine({
   region: 'eu-central-1',
@@ -32,8 +36,8 @@ const engine = createFunctionEngine({
       handler: 'index.handler',
       memorySizeMegabytes: 512,
       timeoutSeconds: 60,
-      environment: {},
-      code: { kind: 'folder', path: folder },
+      environment,
+      code: { kind: 'folder', path: task.latencyFolder === undefined ? folder : latencyFunction },
       layers: [],
       architecture: 'x86_64',
       ephemeralStorageMegabytes: 512,
@@ -44,7 +48,7 @@ const engine = createFunctionEngine({
 });
 await engine.start();
 // The environment is warm before the measurement, as the peers' server is.
-await engine.invoke(functionArn, Buffer.from('{}'));
+await engine.invoke(functionArn, Buffer.from('{"records":{}}'));
 
 const store = new Map<string, StoredMapping>();
 const supervisor = createMappingSupervisor({

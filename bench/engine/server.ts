@@ -3,9 +3,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 const latency = Number(process.argv[2] ?? 0);
-const handler = async (_event: unknown): Promise<void> => {
+const latencyFolder = process.argv[3];
+let handler = async (_event: unknown): Promise<void> => {
   if (latency > 0) await new Promise((resolve) => setTimeout(resolve, latency));
 };
+if (latencyFolder !== undefined) {
+  process.env['LATENCY_FOLDER'] = latencyFolder;
+  const path = new URL('./latency-function/index.mjs', import.meta.url).href;
+  ({ handler } = (await import(path)) as { handler: typeof handler });
+}
 const server = createServer((incoming, outgoing) => {
   const parts: Buffer[] = [];
   incoming.on('data', (part: Buffer) => parts.push(part));
