@@ -4,7 +4,7 @@ import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
-import { needs } from '@headrace/testing';
+import { needs, repositoryRoot } from '@headrace/testing';
 import { ZipFile } from 'yazl';
 import { Workbench } from './support.ts';
 
@@ -66,6 +66,9 @@ test('crashes, time-outs, memory and the SDK are the same in the sandbox', { ski
   assert.equal(await bench.result('f'), 'InvokeCommand');
 });
 
+/** A checkout that lies in the machine's `/tmp` is shown there: the runtime is in it. */
+const isForeign = (name: string): boolean => name !== '' && !`${repositoryRoot}/`.startsWith(`/tmp/${name}/`);
+
 test('Python runs in the sandbox', { skip: skip || needs('python') }, async () => {
   const bench = await Workbench.start({ sandbox: true });
   await bench.add(
@@ -75,7 +78,7 @@ test('Python runs in the sandbox', { skip: skip || needs('python') }, async () =
     },
     { runtime: 'python3.12', handler: 'app.handler' },
   );
-  assert.deepEqual(await bench.result('p'), []);
+  assert.deepEqual(((await bench.result('p')) as string[]).filter(isForeign), []);
 });
 
 test('layers, wrappers, extensions and custom runtimes work in the sandbox', {
@@ -94,7 +97,7 @@ while curl -sSf -H "Lambda-Extension-Identifier: $id" "http://$AWS_LAMBDA_RUNTIM
 while true; do
   id=$(curl -sS -D - -o /dev/null "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next" | tr -d '\\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')
   [ -n "$id" ] || exit 1
-  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" -d "[$(ls /proc | grep -c '^[0-9]'), $(ls /tmp | grep -vc ^headrace-)]" > /dev/null
+  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/$id/response" -d "[$(ls /proc | grep -c '^[0-9]'), \\"$(ls /tmp | grep -v ^headrace- | tr '\\n' ' ')\\"]" > /dev/null
 done
 `,
   };
@@ -114,7 +117,7 @@ done
   );
   assert.deepEqual(await bench.result('node'), ['yes', 'from the layer']);
   await bench.add('custom', { 'own.txt': '' }, { runtime: 'provided.al2023', layers: [{ zipFile }] });
-  const [processes, files] = (await bench.result('custom')) as number[];
-  assert.ok(processes! < 12, `${processes} processes`);
-  assert.equal(files, 0);
+  const [processes, files] = (await bench.result('custom')) as [number, string];
+  assert.ok(processes < 12, `${processes} processes`);
+  assert.deepEqual(files.split(' ').filter(isForeign), []);
 });
