@@ -253,6 +253,8 @@ export class SimulatedConsumer implements GroupConsumer {
   #isClosed = false;
   #wasDown = false;
   #commitsInFlight = 0;
+  /** Times that it joined: a commit that was sent before is refused, as one of an older generation. */
+  #joins = 0;
 
   constructor(
     kafka: SimulatedKafka,
@@ -299,12 +301,14 @@ export class SimulatedConsumer implements GroupConsumer {
       if (!this.#isAlive() || this.#isClosed || this.#group.members.includes(this)) return;
       // Only now does it learn that it was thrown out.
       this.#forgetAll();
+      this.#joins++;
       this.#group.join(this);
     }, milliseconds);
   }
 
   commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
     const { clock, random, faults } = this.#kafka;
+    const joins = this.#joins;
     this.#commitsInFlight++;
     return new Promise((resolve) => {
       const answer = (results: CommitResult[]): void => {
@@ -319,7 +323,7 @@ export class SimulatedConsumer implements GroupConsumer {
           answer(offsets.map(() => ({ kind: 'failed', error })));
           return;
         }
-        answer(offsets.map((offset) => this.#commitOne(offset)));
+        answer(offsets.map((offset) => this.#commitOne(offset, joins)));
       }, this.#kafka.delay());
     });
   }
@@ -397,8 +401,9 @@ export class SimulatedConsumer implements GroupConsumer {
     this.#kafka.watcher.left(this, partition, clean, waited);
   }
 
-  #commitOne(commit: OffsetCommit): CommitResult {
+  #commitOne(commit: OffsetCommit, joins: number): CommitResult {
     const log = this.#kafka.log(commit.topic, commit.partition);
+    if (joins !== this.#joins) return { kind: 'fenced', reason: 'STALE_MEMBER_EPOCH' };
     if (this.#group.owners.get(log) !== this) return { kind: 'fenced', reason: 'UNKNOWN_MEMBER_ID' };
     const name = `${log.topic}-${log.partition}`;
     const before = this.#group.offsets.get(name) ?? 0;
