@@ -45,7 +45,7 @@ import {
 // neighbouring steps overlap; a loop for each point would be guessed wrong at each end.
 
 /** Most points of one call, as BATCH in src/layout.ts. */
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 const FEW: usize = 24;
 
 /** Takes four points down side by side until the first is at its leaf; puts where they are to `places`. */
