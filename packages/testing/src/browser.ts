@@ -66,9 +66,19 @@ export async function runInBrowser(folder: string, module: string): Promise<unkn
     if (error !== undefined) throw new Error(`in the browser: ${error}`);
     return value;
   } finally {
-    await browser.signal('SIGTERM');
+    killGroup(browser.processId);
+    await browser.signal('SIGKILL');
     server.closeAllConnections();
     server.close();
     await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+}
+
+/** Debian's command is a script that waits for the browser, so the whole process group has to go. */
+function killGroup(processId: number): void {
+  try {
+    process.kill(-processId, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
