@@ -17,7 +17,7 @@ export interface FetcherOptions {
   readonly rackId: string;
   readonly maximumPartitionBytes: number;
   readonly maximumBufferedBytes: number;
-  /** Default 500. */
+  /** Of a long poll. Default 500, and 2,000 where nothing has come for a while. */
   readonly maximumWaitMilliseconds?: number;
   /** Of one response. Default 4 MiB less 64 KiB: with what surrounds the records it fits a block of 4 MiB. */
   readonly maximumResponseBytes?: number;
@@ -41,6 +41,11 @@ const PARTITION_RETRY_MILLISECONDS = 100;
 /** After an error that only a person can mend. */
 const CONFIGURATION_RETRY_MILLISECONDS = 1_000;
 const EMPTY_RETRY_MILLISECONDS = 2;
+/** A long poll wakes this process each time it ends: with a thousand idle mappings that is what they cost. */
+const WAIT_MILLISECONDS = 500;
+const IDLE_WAIT_MILLISECONDS = 2_000;
+/** So many polls in a row that brought nothing are a while. */
+const IDLE_POLLS = 4;
 /** How long the poll waits at most while others have much to fetch: who has caught up joins the next one. */
 const SHORT_WAIT_MILLISECONDS = 50;
 const PREFERRED_REPLICA_MILLISECONDS = 300_000;
@@ -57,7 +62,10 @@ interface BrokerLanes {
   readonly lanes: readonly [Lane, Lane];
   /** Of the long polls. */
   readonly session: FetchSession;
-  isPolling: boolean;
+  /** How long the poll under way waits, ms; 0 when there is none. */
+  pollingFor: number;
+  /** Polls in a row without a record. */
+  emptyPolls: number;
   readonly backoff: Backoff;
   retryAt: number;
 }
@@ -185,7 +193,8 @@ export class Fetcher implements PartitionOwner {
       broker = {
         lanes: [lane('fetch-1'), lane('fetch-2')],
         session: new FetchSession(),
-        isPolling: false,
+        pollingFor: 0,
+        emptyPolls: 0,
         backoff: new Backoff(),
         retryAt: 0,
       };
@@ -198,10 +207,16 @@ export class Fetcher implements PartitionOwner {
     const lane = broker.lanes.find(({ isBusy }) => !isBusy);
     if (lane === undefined) return;
     const responseBytes = Math.min(this.#options.maximumResponseBytes ?? RESPONSE_BYTES, Math.max(room, LEAST_BYTES));
-    const { chosen, kind } = choose(partitions, responseBytes, this.#options.maximumPartitionBytes, broker.isPolling);
+    const { chosen, kind } = choose(
+      partitions,
+      responseBytes,
+      this.#options.maximumPartitionBytes,
+      pollOf(broker.pollingFor),
+    );
     if (chosen.length === 0) return;
     lane.isBusy = true;
-    if (kind !== 'fetch') broker.isPolling = true;
+    const wait = this.#waitOf(kind, broker);
+    if (isPoll(kind)) broker.pollingFor = Math.max(wait, 1);
     const { maximumPartitionBytes } = this.#options;
     const entries: FetchPartition[] = chosen.map((partition) => ({
       topic: partition.topic,
@@ -212,7 +227,7 @@ export class Fetcher implements PartitionOwner {
     }));
     for (const partition of chosen) partition.isInFlight = true;
     this.#inFlightBytes += responseBytes;
-    void this.#fetch(nodeId, broker, lane, chosen, entries, responseBytes, kind);
+    void this.#fetch(nodeId, broker, lane, chosen, entries, responseBytes, kind, wait);
     // The rest may find room on the other lane.
     if (chosen.length < partitions.length) this.wake();
   }
@@ -225,18 +240,16 @@ export class Fetcher implements PartitionOwner {
     entries: readonly FetchPartition[],
     maximumBytes: number,
     kind: Choice['kind'],
+    maximumWaitMilliseconds: number,
   ): Promise<void> {
     const source = `broker ${nodeId}`;
-    const isPoll = kind !== 'fetch';
-    const longWait = this.#options.maximumWaitMilliseconds ?? 500;
-    const maximumWaitMilliseconds =
-      kind === 'poll' ? longWait : kind === 'short poll' ? Math.min(longWait, SHORT_WAIT_MILLISECONDS) : 0;
+    const inSession = isPoll(kind);
     try {
       const connection = await this.#cluster.connection(nodeId, lane.purpose);
       const version = connection.bestVersion(1, 'Fetch', 11, 12);
       const { isolation, rackId } = this.#options;
       const { requestTimeoutMilliseconds } = this.#cluster.options;
-      const what = isPoll ? broker.session.next(entries) : entries;
+      const what = inSession ? broker.session.next(entries) : entries;
       const response = await connection.sendRaw(
         fetch(version, what, { maximumWaitMilliseconds, minimumBytes: 1, maximumBytes, isolation, rackId }),
         requestTimeoutMilliseconds + maximumWaitMilliseconds,
@@ -244,14 +257,16 @@ export class Fetcher implements PartitionOwner {
       try {
         const { error, sessionId, partitions: fetched } = readFetch(response.reader);
         const isUnknown = error === KafkaCode.FETCH_SESSION_ID_NOT_FOUND;
-        if (isPoll && (isUnknown || error === KafkaCode.INVALID_FETCH_SESSION_EPOCH)) {
+        if (inSession && (isUnknown || error === KafkaCode.INVALID_FETCH_SESSION_EPOCH)) {
           // Asked for again at once, in full.
           broker.session.refused(!isUnknown);
           return;
         }
         if (error !== 0) throw brokerError(error, `Fetch from broker ${nodeId}`);
-        if (isPoll) broker.session.accepted(sessionId);
-        this.#settle(partitions, fetched, response.reader.bytes, response.block, nodeId);
+        if (inSession) broker.session.accepted(sessionId);
+        const isNew = this.#settle(partitions, fetched, response.reader.bytes, response.block, nodeId);
+        if (isNew) broker.emptyPolls = 0;
+        else if (kind === 'poll') broker.emptyPolls += 1;
       } finally {
         response.block.release();
       }
@@ -259,7 +274,7 @@ export class Fetcher implements PartitionOwner {
       this.#events.onTrouble(source, undefined);
     } catch (error) {
       const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
-      if (isPoll) broker.session.lost();
+      if (inSession) broker.session.lost();
       broker.retryAt = performance.now() + broker.backoff.next();
       for (const partition of partitions) partition.preferredUntil = 0;
       // A connection may end at any time; only when the next one fails too is it trouble.
@@ -268,7 +283,7 @@ export class Fetcher implements PartitionOwner {
       void this.#refreshMetadata();
     } finally {
       lane.isBusy = false;
-      if (isPoll) broker.isPolling = false;
+      if (inSession) broker.pollingFor = 0;
       this.#inFlightBytes -= maximumBytes;
       for (const partition of partitions) partition.isInFlight = false;
       this.wake();
@@ -281,7 +296,7 @@ export class Fetcher implements PartitionOwner {
     bytes: Buffer,
     block: Parameters<PartitionReader['append']>[2],
     nodeId: number,
-  ): void {
+  ): boolean {
     const byName = new Map(asked.map((partition) => [`${partition.topic}-${partition.partition}`, partition]));
     let isNew = false;
     for (const answer of fetched) {
@@ -316,6 +331,15 @@ export class Fetcher implements PartitionOwner {
       this.#relieve();
       this.#events.onRecords();
     }
+    return isNew;
+  }
+
+  #waitOf(kind: Choice['kind'], broker: BrokerLanes): number {
+    if (kind === 'fetch') return 0;
+    const longest =
+      this.#options.maximumWaitMilliseconds ??
+      (broker.emptyPolls >= IDLE_POLLS ? IDLE_WAIT_MILLISECONDS : WAIT_MILLISECONDS);
+    return kind === 'poll' ? longest : Math.min(longest, SHORT_WAIT_MILLISECONDS);
   }
 
   #setHungry(partition: PartitionReader, hasAnswer: boolean): void {
@@ -424,29 +448,37 @@ export class Fetcher implements PartitionOwner {
 
 interface Choice {
   readonly chosen: readonly PartitionReader[];
-  readonly kind: 'poll' | 'short poll' | 'fetch';
+  /** `side poll`: outside of the session, beside a poll that may take long. */
+  readonly kind: 'poll' | 'short poll' | 'side poll' | 'fetch';
 }
+
+const isPoll = (kind: Choice['kind']): boolean => kind === 'poll' || kind === 'short poll';
+const pollOf = (wait: number): 'none' | 'usual' | 'idle' =>
+  wait === 0 ? 'none' : wait > WAIT_MILLISECONDS ? 'idle' : 'usual';
 
 /**
  * What the next request asks for. One request a broker is a poll: it waits for new records, in a session. While more is
  * there already than one response holds, others fetch that, each from as many partitions as fill it, in turns.
+ * Partitions that come while an idle poll waits long are polled beside it until the next one takes them along.
  */
 function choose(
   partitions: readonly PartitionReader[],
   responseBytes: number,
   partitionBytes: number,
-  isPolling: boolean,
+  poll: 'none' | 'usual' | 'idle',
 ): Choice {
   const isBehind = ({ isHungry, fetchOffset, readLimit }: PartitionReader): boolean =>
     isHungry && fetchOffset < readLimit;
   const behind = partitions.filter(isBehind);
   const others = partitions.filter((partition) => !isBehind(partition));
-  if (!isPolling) {
+  if (poll === 'none') {
     if (behind.length * partitionBytes <= responseBytes) return { chosen: partitions, kind: 'poll' };
     if (others.length > 0) return { chosen: others, kind: 'short poll' };
   }
   // Of some it is not known yet whether there is anything.
   const unknown = others.filter(({ isHungry }) => isHungry);
+  // Who comes while an idle poll waits would wait as long.
+  if (poll === 'idle' && unknown.length === 0 && behind.length === 0) return { chosen: others, kind: 'side poll' };
   return { chosen: [...unknown, ...behind.slice(0, Math.ceil(responseBytes / partitionBytes))], kind: 'fetch' };
 }
 

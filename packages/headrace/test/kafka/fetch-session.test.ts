@@ -47,6 +47,7 @@ test('a session names what has changed, what is new and what leaves, and nothing
 
 interface SentFetch {
   readonly bytes: number;
+  readonly waitMilliseconds: number;
   readonly session: number;
   readonly epoch: number;
 }
@@ -61,7 +62,8 @@ function observe(chunk: unknown): void {
   // Tags of the header, replica, wait, least and most bytes, isolation.
   const position = 14 + nameLength + 1 + 16 + 1;
   const [session, epoch] = [chunk.readInt32BE(position), chunk.readInt32BE(position + 4)];
-  sent.push({ clientId, bytes: chunk.length, session, epoch });
+  const waitMilliseconds = chunk.readInt32BE(14 + nameLength + 1 + 4);
+  sent.push({ clientId, bytes: chunk.length, waitMilliseconds, session, epoch });
 }
 
 before(() => {
@@ -145,6 +147,7 @@ for (const [server, skip, start] of servers) {
       kafka = await start();
       await createTopics(kafka.bootstrapServers, ['idle'], PARTITIONS);
       await createTopics(kafka.bootstrapServers, ['paused', 'cut'], 6);
+      await createTopics(kafka.bootstrapServers, ['quiet'], 2);
     });
     after(() => kafka.stop());
 
@@ -183,6 +186,34 @@ for (const [server, skip, start] of servers) {
       watcher.partition(3).resume();
       await watcher.sees('kept');
       assert.deepEqual(watcher.values, ['first', 'others go on', 'x', 'y', 'kept']);
+    });
+
+    test('where nothing comes polls wait longer, and who is resumed meanwhile is polled beside them', async () => {
+      await using watcher = new Watcher(kafka.bootstrapServers, 'quiet');
+      await write('quiet', 0, 'first');
+      await watcher.sees('first');
+      watcher.partition(1).pause();
+      const from = watcher.fetches.length;
+      await eventually(() => watcher.fetches.slice(from).some((each) => each.waitMilliseconds === 2000), {
+        timeoutMs: 30_000,
+        what: () => watcher.fetches.map((each) => each.waitMilliseconds).join(' '),
+      });
+      const waits = watcher.fetches.slice(from).map((each) => each.waitMilliseconds);
+      assert.ok(waits.filter((each) => each === 500).length >= 2, `it waited ${waits.join(', ')} ms`);
+      const before = watcher.fetches.length;
+      watcher.partition(1).resume();
+      await eventually(() => watcher.fetches.slice(before).some((each) => each.waitMilliseconds === 50));
+      const beside = watcher.fetches.slice(before).filter(({ epoch }) => epoch === -1);
+      // Is there anything? No: then it is waited for.
+      assert.deepEqual(
+        beside.slice(0, 2).map((each) => each.waitMilliseconds),
+        [0, 50],
+      );
+      await write('quiet', 1, 'resumed');
+      await watcher.sees('resumed');
+      // What came ends the silence.
+      await eventually(() => watcher.fetches.at(-1)!.waitMilliseconds === 500);
+      assert.deepEqual(watcher.values, ['first', 'resumed']);
     });
 
     /** Makes a session do what it should not, by `spoil`, until the watcher begins a new one, with what it sends then. */
