@@ -223,6 +223,7 @@ assert assumed.get_account_settings()['AccountUsage']['FunctionCount'] > 0
 table = boto3.resource('dynamodb').create_table(TableName='from-boto', BillingMode='PAY_PER_REQUEST',
     AttributeDefinitions=[{'AttributeName': 'id', 'AttributeType': 'S'}],
     KeySchema=[{'AttributeName': 'id', 'KeyType': 'HASH'}])
+table.wait_until_exists()
 table.put_item(Item={'id': 'a', 'n': 1})
 assert table.get_item(Key={'id': 'a'})['Item'] == {'id': 'a', 'n': 1}
 print('all good')
