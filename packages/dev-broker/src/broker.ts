@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { registerAcls } from './apis/acls.ts';
 import { registerConfigs } from './apis/configs.ts';
@@ -82,6 +82,26 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   return broker;
 }
 
+/** A broker without a listener: whoever made it carries the requests. For simulations, with a virtual clock. */
+export interface InProcessBroker extends Pick<Broker, 'createTopic' | 'nodes' | 'faults' | 'control'> {
+  /**
+   * Answers a request as the node would.
+   *
+   * @param frame header and body, without the length in front
+   * @returns the answer, from the correlation id on; undefined where the node would end the connection instead
+   * @throws ProtocolError for what no client sends
+   */
+  answer(nodeId: number, frame: Buffer): Promise<Buffer | undefined>;
+}
+
+/** Makes a broker that listens nowhere. It has no tasks of its own: nothing is expired by age. */
+export function createInProcessBroker(options: Omit<BrokerOptions, 'dataDir' | 'tls' | 'port'> = {}): InProcessBroker {
+  const compiled = compileOptions(options);
+  const broker = new RunningBroker(compiled);
+  for (const topic of compiled.topics) broker.createTopic(topic);
+  return broker;
+}
+
 const stringify = (configs: Record<string, string | number | boolean>): Map<string, string> =>
   new Map(Object.entries(configs).map(([name, value]) => [name, String(value)]));
 
@@ -109,11 +129,13 @@ function shareStart(partition: Partition, reset: string, now: number): number {
   return offset < 0 ? partition.log.endOffset : offset;
 }
 
-class RunningBroker implements Broker {
+class RunningBroker implements Broker, InProcessBroker {
   readonly #options: CompiledOptions;
   readonly #registry = new Registry();
   readonly #servers = new Map<Node, Server>();
   readonly #connections = new Set<Connection>();
+  /** What requests of `answer` come by: sockets that are never connected. */
+  readonly #inProcess = new Map<Node, Connection>();
   readonly #cluster: Cluster;
   readonly #groups: GroupCoordinator;
   readonly #transactions: TransactionCoordinator;
@@ -326,6 +348,20 @@ class RunningBroker implements Broker {
     this.#authentication.accept(connection);
     this.#connections.add(connection);
     socket.once('close', () => this.#connections.delete(connection));
+  }
+
+  async answer(nodeId: number, frame: Buffer): Promise<Buffer | undefined> {
+    const node = this.#node(nodeId);
+    let connection = this.#inProcess.get(node);
+    if (!connection) {
+      const largestFrame = this.#options.settings.number('socket.request.max.bytes');
+      const { respond } = this.#dispatcher;
+      connection = new Connection(new Socket(), node, false, largestFrame, respond, this.#options.onError);
+      this.#authentication.accept(connection);
+      this.#inProcess.set(node, connection);
+    }
+    const answer = await this.#dispatcher.respond(frame, connection);
+    return Array.isArray(answer) ? Buffer.concat(answer).subarray(4) : undefined;
   }
 
   createTopic({ name, partitions, configs }: Parameters<Broker['createTopic']>[0]): void {

@@ -1,5 +1,5 @@
 export type { Authorize, Operation, Resource } from './authorize.ts';
-export { type Broker, startBroker } from './broker.ts';
+export { type Broker, createInProcessBroker, type InProcessBroker, startBroker } from './broker.ts';
 export type { Clock } from './clock.ts';
 export type { GroupState, PartitionState } from './control.ts';
 export type { Fault } from './faults/faults.ts';

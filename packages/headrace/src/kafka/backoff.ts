@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, monotonicClock } from '../clock.ts';
 
 /** Pauses between tries: doubling from `first` to `most` milliseconds, each shortened at random by up to 40 %. */
 export class Backoff {
@@ -30,16 +30,24 @@ export class Backoff {
   }
 
   /** Waits for the next pause; ends early, without an error, when the signal aborts. */
-  async wait(signal?: AbortSignal): Promise<void> {
-    await sleep(this.next(), signal);
+  async wait(signal?: AbortSignal, clock?: Clock): Promise<void> {
+    await sleep(this.next(), signal, clock);
   }
 }
 
 /** Waits; ends early, without an error, when the signal aborts. */
-export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  try {
-    await delay(milliseconds, undefined, { signal, ref: true });
-  } catch {
-    // Aborted: the caller looks at its own state.
-  }
+export function sleep(milliseconds: number, signal?: AbortSignal, clock: Clock = monotonicClock): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
+    const end = (): void => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = clock.setTimeout(end, milliseconds);
+    signal?.addEventListener('abort', end, { once: true });
+  });
 }

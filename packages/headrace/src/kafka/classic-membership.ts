@@ -40,6 +40,11 @@ export class ClassicMembership implements Membership {
   #mustRejoin = true;
   #isJoining = false;
   #isFenced = false;
+  /**
+   * Of the last JoinGroup that was answered. Ahead of the identity when SyncGroup failed: a heartbeat of the generation
+   * before would be refused, and everything taken for lost although the coordinator knows this member.
+   */
+  #joinedGeneration = -1;
   /** A JoinGroup was sent: the coordinator may have taken it, whatever was answered. */
   #hasAsked = false;
   #coordinator: number | undefined;
@@ -122,7 +127,7 @@ export class ClassicMembership implements Membership {
           this.#host.onTrouble(failure);
         } else if (backoff.attempts >= PASSING_ATTEMPTS || !isPassing(failure)) this.#host.onTrouble(failure);
         if (failure.code === 'KAFKA_FENCED') break;
-        await backoff.wait(this.#stopping.signal);
+        await backoff.wait(this.#stopping.signal, this.#cluster.options.clock);
       }
     }
     return this.#isFenced ? 'fenced' : 'stopped';
@@ -146,7 +151,6 @@ export class ClassicMembership implements Membership {
       if (joined === undefined) return;
       const identity = { groupId, generation: joined.generation, memberId: joined.memberId, instanceId };
       target = await this.#sync(joined, identity);
-      this.#lastHeard = performance.now();
       this.#setIdentity(identity);
     } catch (error) {
       this.#onGroupError(kafkaCodeOf(error), error);
@@ -205,6 +209,8 @@ export class ClassicMembership implements Membership {
     }
     if (answer.error !== 0) throw brokerError(answer.error, `joining group ${groupId}`);
     this.#memberId = answer.memberId;
+    this.#joinedGeneration = answer.generation;
+    this.#lastHeard = this.#cluster.options.clock.now();
     return answer;
   }
 
@@ -215,6 +221,10 @@ export class ClassicMembership implements Membership {
     const connection = await this.#connection();
     const timeout = this.#cluster.options.requestTimeoutMilliseconds + this.#options.rebalanceTimeoutMilliseconds;
     const answer = await connection.send(syncGroup(identity, assignments), timeout);
+    // Both requests may be held back for long: it is their answers that show that this member is known, a refusal too.
+    if (answer.error === 0 || answer.error === KafkaCode.REBALANCE_IN_PROGRESS) {
+      this.#lastHeard = this.#cluster.options.clock.now();
+    }
     if (answer.error !== 0) throw brokerError(answer.error, `assignment of group ${identity.groupId}`);
     return decodeAssignment(answer.assignment);
   }
@@ -263,8 +273,8 @@ export class ClassicMembership implements Membership {
     while (!signal.aborted) {
       const before = this.#assignedCounts;
       const isIncomplete = before !== undefined && this.#options.topics.some((topic) => (before.get(topic) ?? 0) === 0);
-      const { metadataAgeMilliseconds } = this.#cluster.options;
-      await sleep(isIncomplete ? Math.min(1_000, metadataAgeMilliseconds) : metadataAgeMilliseconds, signal);
+      const { metadataAgeMilliseconds, clock } = this.#cluster.options;
+      await sleep(isIncomplete ? Math.min(1_000, metadataAgeMilliseconds) : metadataAgeMilliseconds, signal, clock);
       if (signal.aborted || before === undefined || this.#isJoining) continue;
       try {
         const now = await this.#countPartitions([...before.keys()]);
@@ -283,7 +293,7 @@ export class ClassicMembership implements Membership {
     const interval = Math.max(this.#options.sessionTimeoutMilliseconds / 15, 100);
     while (!signal.aborted && !this.#isFenced) {
       await Promise.race([
-        sleep(Math.min(interval, 3_000), signal),
+        sleep(Math.min(interval, 3_000), signal, this.#cluster.options.clock),
         new Promise<void>((resolve) => {
           this.#beat = resolve;
         }),
@@ -296,15 +306,19 @@ export class ClassicMembership implements Membership {
 
   async #heartbeat(identity: GroupIdentity): Promise<void> {
     // Asleep for longer than the session (a paused process): the coordinator has given our place away.
-    if (performance.now() - this.#lastHeard > this.#options.sessionTimeoutMilliseconds) {
+    const { clock } = this.#cluster.options;
+    if (clock.now() - this.#lastHeard > this.#options.sessionTimeoutMilliseconds) {
       this.#lose();
       return;
     }
     try {
       const connection = await this.#connection();
-      const code = await connection.send(heartbeat(identity), this.#options.sessionTimeoutMilliseconds);
+      const code = await connection.send(
+        heartbeat({ ...identity, generation: this.#joinedGeneration }),
+        this.#options.sessionTimeoutMilliseconds,
+      );
       if (identity !== this.#identity) return;
-      if (code === 0 || code === KafkaCode.REBALANCE_IN_PROGRESS) this.#lastHeard = performance.now();
+      if (code === 0 || code === KafkaCode.REBALANCE_IN_PROGRESS) this.#lastHeard = clock.now();
       if (code === KafkaCode.REBALANCE_IN_PROGRESS) {
         this.#mustRejoin = true;
         this.#attention.notify();

@@ -1,3 +1,4 @@
+import { type Clock, monotonicClock } from '../clock.ts';
 import { HeadraceError } from '../errors.ts';
 import { connectToAny, parseAddress } from './bootstrap.ts';
 import { type Address, Connection, type ConnectionOptions } from './connection.ts';
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   readonly requestTimeoutMilliseconds?: number;
   /** How often topics are looked at again without a reason. Default 30,000. */
   readonly metadataAgeMilliseconds?: number;
+  /** Time of the group membership and of commits; the simulation gives a virtual one. Default the monotonic clock. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -43,6 +46,7 @@ export class Cluster {
       connectTimeoutMilliseconds: options.connectTimeoutMilliseconds ?? 10_000,
       requestTimeoutMilliseconds: options.requestTimeoutMilliseconds ?? 30_000,
       metadataAgeMilliseconds: options.metadataAgeMilliseconds ?? 30_000,
+      clock: options.clock ?? monotonicClock,
     };
     this.#connectionOptions = { ...this.options, tls: configuration.tls, sasl: configuration.sasl };
   }

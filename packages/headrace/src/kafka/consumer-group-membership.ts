@@ -46,6 +46,11 @@ export class ConsumerGroupMembership implements Membership {
   #isReconciling = false;
   /** Say in the next heartbeat what is owned. */
   #mustTell = true;
+  /**
+   * An answer was lost, and the coordinator tells an assignment only once: the next request is a full one, whose answer
+   * has it again. Else a partition given by the lost answer would be read by nobody.
+   */
+  #isUncertain = false;
   #hasJoined = false;
   #running: Promise<MembershipEnd> | undefined;
 
@@ -92,7 +97,7 @@ export class ConsumerGroupMembership implements Membership {
     if (identity === undefined) return;
     try {
       // A static member says that it will be back, and keeps its place within the session timeout.
-      await this.#heartbeat(this.#options.instanceId === null ? -1 : -2, null, 5_000);
+      await this.#heartbeat(this.#options.instanceId === null ? -1 : -2, null, false, 5_000);
     } catch {
       // Nobody to tell: the session runs out by itself.
     }
@@ -113,12 +118,12 @@ export class ConsumerGroupMembership implements Membership {
         this.coordinatorFailed();
         if (backoff.attempts >= PASSING_ATTEMPTS || !isPassing(failure)) this.#host.onTrouble(failure);
         this.#loseWhenSilent();
-        await backoff.wait(signal);
+        await backoff.wait(signal, this.#cluster.options.clock);
         continue;
       }
       const pause = this.#mustTell && !this.#isReconciling ? 0 : this.#interval;
       await Promise.race([
-        sleep(pause, signal),
+        sleep(pause, signal, this.#cluster.options.clock),
         new Promise<void>((resolve) => {
           this.#beat = resolve;
         }),
@@ -131,14 +136,16 @@ export class ConsumerGroupMembership implements Membership {
   async #round(): Promise<MembershipEnd | undefined> {
     if (this.#loseWhenSilent()) return undefined;
     const isJoining = this.#epoch === 0;
+    const isFull = isJoining || (this.#isUncertain && !this.#isReconciling);
     // What is owned is told when it changed, and never while it is changing.
-    const tells = isJoining || (this.#mustTell && !this.#isReconciling);
+    const tells = isFull || (this.#mustTell && !this.#isReconciling);
     const owned = isJoining ? [] : tells ? await this.#ownedById() : null;
     if (tells) this.#mustTell = false;
     let answer: ConsumerGroupHeartbeatAnswer;
     try {
-      answer = await this.#heartbeat(this.#epoch, owned);
+      answer = await this.#heartbeat(this.#epoch, owned, isFull);
     } catch (error) {
+      this.#isUncertain = true;
       if (tells) this.#mustTell = true;
       if (isJoining && !this.#hasJoined && HeadraceError.is(error) && error.code === 'KAFKA_UNSUPPORTED') {
         return 'unsupported';
@@ -147,7 +154,8 @@ export class ConsumerGroupMembership implements Membership {
     }
     if (answer.error !== 0) return this.#refused(answer, tells);
 
-    this.#lastHeard = performance.now();
+    this.#lastHeard = this.#cluster.options.clock.now();
+    if (isFull) this.#isUncertain = false;
     this.#hasJoined = true;
     this.#interval = Math.max(answer.intervalMilliseconds, 50);
     if (answer.memberEpoch !== this.#epoch || this.#identity === undefined) {
@@ -184,11 +192,11 @@ export class ConsumerGroupMembership implements Membership {
   async #heartbeat(
     epoch: number,
     owned: readonly TopicIdPartitions[] | null,
+    isFull: boolean,
     timeoutMilliseconds?: number,
   ): Promise<ConsumerGroupHeartbeatAnswer> {
     const connection = await this.#cluster.connection(await this.coordinator(), `${this.#options.purpose}/group`);
     connection.bestVersion(68, 'ConsumerGroupHeartbeat', 1, 1);
-    const isJoining = epoch === 0;
     const { groupId, instanceId, rackId, topics, rebalanceTimeoutMilliseconds } = this.#options;
     const answer = await connection.send(
       consumerGroupHeartbeat({
@@ -196,9 +204,9 @@ export class ConsumerGroupMembership implements Membership {
         memberId: this.#memberId,
         memberEpoch: epoch,
         instanceId,
-        rackId: isJoining ? rackId : null,
-        rebalanceTimeout: isJoining ? rebalanceTimeoutMilliseconds : -1,
-        topics: isJoining ? [...topics].sort() : null,
+        rackId: isFull ? rackId : null,
+        rebalanceTimeout: isFull ? rebalanceTimeoutMilliseconds : -1,
+        topics: isFull ? [...topics].sort() : null,
         owned,
       }),
       timeoutMilliseconds,
@@ -267,7 +275,8 @@ export class ConsumerGroupMembership implements Membership {
   /** After a session's length without an answer the coordinator has given the partitions away. */
   #loseWhenSilent(): boolean {
     if (this.#identity === undefined) return false;
-    if (performance.now() - this.#lastHeard <= this.#options.sessionTimeoutMilliseconds) return false;
+    const silence = this.#cluster.options.clock.now() - this.#lastHeard;
+    if (silence <= this.#options.sessionTimeoutMilliseconds) return false;
     this.#lose();
     return true;
   }

@@ -195,7 +195,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
       } catch (error) {
         if (!signal.aborted) this.#troubles.set('connect', toHeadraceError(error, 'KAFKA_UNREACHABLE'));
       }
-      await backoff.wait(signal);
+      await backoff.wait(signal, this.#cluster.options.clock);
     }
   }
 
@@ -276,7 +276,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         // A listener must not throw; if it does nothing more can be expected of it.
         (error: unknown) => this.#troubles.set('listener', toHeadraceError(error)),
       ),
-      sleep(milliseconds, finished.signal),
+      sleep(milliseconds, finished.signal, this.#cluster.options.clock),
     ]);
     finished.abort();
     const alive = readers.filter((reader) => !reader.isDead);
@@ -310,7 +310,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         if (failure.code === 'KAFKA_DISCONNECTED' || failure.code === 'KAFKA_TIMEOUT') {
           this.#membership.coordinatorFailed();
         }
-        await backoff.wait(this.#closed.signal);
+        await backoff.wait(this.#closed.signal, this.#cluster.options.clock);
         open = this.#stillOpen(partitions);
       }
     }
@@ -421,7 +421,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         return;
       } catch (error) {
         if (backoff.attempts > 0) this.#troubles.set(`${topic}-${partition}`, toHeadraceError(error, 'KAFKA_PROTOCOL'));
-        await backoff.wait(this.#closed.signal);
+        await backoff.wait(this.#closed.signal, this.#cluster.options.clock);
       }
     }
   }

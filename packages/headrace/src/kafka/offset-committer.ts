@@ -1,6 +1,7 @@
 import { type HeadraceError, toHeadraceError } from '../errors.ts';
 import { Backoff, sleep } from './backoff.ts';
 import type { Cluster } from './cluster.ts';
+import type { Connection } from './connection.ts';
 import type { CommitResult, OffsetCommit } from './contract.ts';
 import { type CommittedOffset, type GroupIdentity, offsetCommit, offsetFetch } from './group-requests.ts';
 import type { Membership } from './membership.ts';
@@ -56,7 +57,8 @@ export class OffsetCommitter {
     const results = new Array<CommitResult | undefined>(offsets.length);
     /** The last code that each was refused with as stale: the reason, should the partition turn out to be gone. */
     const refusals = new Array<number | undefined>(offsets.length);
-    const deadline = performance.now() + COMMIT_TIMEOUT_MILLISECONDS;
+    const { clock } = this.#cluster.options;
+    const deadline = clock.now() + COMMIT_TIMEOUT_MILLISECONDS;
     const backoff = new Backoff(50, 1_000);
     let last: HeadraceError | undefined;
     for (;;) {
@@ -69,7 +71,7 @@ export class OffsetCommitter {
         if (results[index] === undefined) open.push(index);
       }
       if (open.length === 0) return results as CommitResult[];
-      const left = deadline - performance.now();
+      const left = deadline - clock.now();
       if (left <= 0 || this.#closed.aborted) {
         const error = last ?? brokerError(KafkaCode.REBALANCE_IN_PROGRESS, 'commit');
         return results.map((result) => result ?? { kind: 'failed', error });
@@ -83,8 +85,11 @@ export class OffsetCommitter {
       }
       let isStale = false;
       try {
+        const connection = await this.#cluster.connection(await membership.coordinator(), `${this.#purpose}/offsets`);
+        // A coordinator may be looked for and connected to for long: what went meanwhile is not committed any more.
+        if (membership.identity !== identity || !open.every((index) => isOwned(index))) continue;
         const codes = await this.#send(
-          membership,
+          connection,
           identity,
           open.map((index) => offsets[index]!),
         );
@@ -119,23 +124,22 @@ export class OffsetCommitter {
       if (isStale && membership.identity === identity) {
         membership.suspect();
         await this.#nextIdentity(membership, Math.min(left, 1_000));
-      } else if (!isStale) await backoff.wait(this.#closed);
+      } else if (!isStale) await backoff.wait(this.#closed, clock);
     }
   }
 
   async #nextIdentity(membership: Membership, milliseconds: number): Promise<void> {
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#closed]);
-    await Promise.race([membership.changed(), sleep(milliseconds, signal)]);
+    await Promise.race([membership.changed(), sleep(milliseconds, signal, this.#cluster.options.clock)]);
     ended.abort();
   }
 
   async #send(
-    membership: Membership,
+    connection: Connection,
     identity: GroupIdentity,
     offsets: readonly OffsetCommit[],
   ): Promise<readonly number[]> {
-    const connection = await this.#cluster.connection(await membership.coordinator(), `${this.#purpose}/offsets`);
     const version = connection.bestVersion(8, 'OffsetCommit', 8, 9);
     const answer = await connection.send(offsetCommit(version, identity, offsets));
     const codes = new Map(answer.map(({ topic, partition, error }) => [`${topic}/${partition}`, error]));

@@ -8,10 +8,12 @@ import { fileURLToPath } from 'node:url';
 
 export interface Mutation {
   readonly name: string;
-  /** In `src/mappings/`. */
+  /** In `src/mappings/`, or the folder that is planted into. */
   readonly file: string;
   readonly from: string;
   readonly to: string;
+  /** Where to begin; of those that few seeds catch, one that does. */
+  readonly seed?: number;
 }
 
 export const mutations: readonly Mutation[] = [
@@ -311,13 +313,11 @@ export const mutations: readonly Mutation[] = [
   },
 ];
 
-const folder = fileURLToPath(new URL('../../src/mappings', import.meta.url));
-
 /** Changes the engine's source as it is loaded. Call it before anything of the engine is imported. */
-export function plant(name: string): void {
-  const mutation = mutations.find((each) => each.name === name);
+export function plant(name: string, known = mutations, room = 'mappings'): void {
+  const mutation = known.find((each) => each.name === name);
   if (mutation === undefined) throw new RangeError(`no mutation is called ${name}`);
-  const path = join(folder, mutation.file);
+  const path = join(fileURLToPath(new URL(`../../src/${room}`, import.meta.url)), mutation.file);
   registerHooks({
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context);

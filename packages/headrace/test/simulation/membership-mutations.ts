@@ -1,0 +1,146 @@
+/** Bugs to plant in the group membership (`src/kafka/`), so that its checker is checked: see `mutations.ts`. */
+import type { Mutation } from './mutations.ts';
+
+export const membershipMutations: readonly Mutation[] = [
+  {
+    name: 'classic-joins-again-before-it-has-given-up',
+    file: 'classic-membership.ts',
+    from: 'await this.#host.revoke(revoked);',
+    to: 'void this.#host.revoke(revoked);',
+  },
+  {
+    name: 'consumer-tells-before-it-has-given-up',
+    file: 'consumer-group-membership.ts',
+    from: 'await this.#host.revoke(revoked);',
+    to: 'void this.#host.revoke(revoked);',
+  },
+  {
+    name: 'classic-loss-is-not-told',
+    file: 'classic-membership.ts',
+    from: '    this.#host.lose();\n',
+    to: '',
+  },
+  {
+    name: 'consumer-loss-is-not-told',
+    file: 'consumer-group-membership.ts',
+    from: '    this.#host.lose();\n',
+    to: '',
+  },
+  {
+    name: 'classic-does-not-beat-while-it-gives-up',
+    file: 'classic-membership.ts',
+    from: 'await this.#host.revoke(revoked);',
+    to: 'this.#isJoining = true;\n      await this.#host.revoke(revoked);\n      this.#isJoining = false;',
+  },
+  {
+    name: 'consumer-does-not-beat-while-it-gives-up',
+    file: 'consumer-group-membership.ts',
+    from: 'void this.#reconcile();',
+    to: 'await this.#reconcile();',
+  },
+  {
+    name: 'refused-commit-counts-as-committed',
+    file: 'offset-committer.ts',
+    from: 'if (code === 0) results[index] = committed;',
+    to: 'if (code === 0 || staleCodes.has(code)) results[index] = committed;',
+  },
+  {
+    name: 'fenced-commit-counts-as-committed',
+    file: 'offset-committer.ts',
+    from: "results[index] = { kind: 'fenced', reason: errorName(code) };",
+    to: 'results[index] = committed;',
+  },
+  {
+    name: 'commit-of-a-former-life-is-tried-again',
+    file: 'group-consumer.ts',
+    from: 'if (assignment === undefined || this.#owned.get(keyOf(offsets[index]!)) !== assignment) return false;',
+    to: 'if (assignment === undefined) return false;',
+  },
+  {
+    name: 'unknown-member-keeps-its-id',
+    file: 'classic-membership.ts',
+    from: "      this.#memberId = '';\n      this.#lose();\n    } else if (code === KafkaCode.ILLEGAL_GENERATION)",
+    to: '      this.#lose();\n    } else if (code === KafkaCode.ILLEGAL_GENERATION)',
+  },
+  {
+    name: 'fenced-member-keeps-its-epoch',
+    file: 'consumer-group-membership.ts',
+    from: '    this.#epoch = 0;\n',
+    to: '',
+  },
+  {
+    name: 'assignment-of-a-lost-answer-is-not-asked-for-again',
+    seed: 629,
+    file: 'consumer-group-membership.ts',
+    from: '      this.#isUncertain = true;\n',
+    to: '',
+  },
+  {
+    name: 'commit-is-sent-after-its-partition-went',
+    file: 'offset-committer.ts',
+    from: 'if (membership.identity !== identity || !open.every((index) => isOwned(index))) continue;',
+    to: '',
+  },
+  {
+    name: 'heartbeat-names-the-generation-before',
+    seed: 8013,
+    file: 'classic-membership.ts',
+    from: 'heartbeat({ ...identity, generation: this.#joinedGeneration })',
+    to: 'heartbeat(identity)',
+  },
+  {
+    name: 'a-long-rebalance-is-taken-for-silence',
+    seed: 8013,
+    file: 'classic-membership.ts',
+    from: 'if (answer.error === 0 || answer.error === KafkaCode.REBALANCE_IN_PROGRESS) {',
+    to: 'if (answer.error === 0) {',
+  },
+  {
+    name: 'moved-coordinator-is-not-looked-for',
+    file: 'classic-membership.ts',
+    from: '    if (needsCoordinator(code)) {\n      this.coordinatorFailed();',
+    to: '    if (needsCoordinator(code)) {',
+  },
+  {
+    name: 'what-was-given-up-is-not-handed-out',
+    file: 'classic-membership.ts',
+    from: 'if (!this.#isEager) this.#mustRejoin = true;',
+    to: '',
+  },
+  {
+    name: 'hook-is-awaited-for-ever',
+    file: 'group-consumer.ts',
+    from: 'return this.#revokeWithin(partitions, this.#rebalanceTimeout * 0.8);',
+    to: 'return this.#revokeWithin(partitions, this.#rebalanceTimeout * 80);',
+  },
+  {
+    name: 'silence-is-not-noticed',
+    file: 'consumer-group-membership.ts',
+    from: 'if (silence <= this.#options.sessionTimeoutMilliseconds) return false;',
+    to: 'if (silence >= 0) return false;',
+  },
+  {
+    name: 'rebalance-is-not-joined',
+    file: 'classic-membership.ts',
+    from: '        this.#mustRejoin = true;\n        this.#attention.notify();\n      } else if (code !== 0)',
+    to: '        this.#attention.notify();\n      } else if (code !== 0)',
+  },
+  {
+    name: 'partition-begins-before-what-is-committed',
+    file: 'group-consumer.ts',
+    from: 'if (offset >= 0) return { offset, leaderEpoch',
+    to: 'if (offset >= 0) return { offset: Math.max(0, offset - 1), leaderEpoch',
+  },
+  {
+    name: 'added-partitions-are-not-seen',
+    file: 'classic-membership.ts',
+    from: 'if (!isChanged || this.#assignedCounts !== before) continue;',
+    to: 'continue;',
+  },
+  {
+    name: 'partitions-of-a-closing-member-are-not-given-up',
+    file: 'group-consumer.ts',
+    from: 'await this.#revokeWithin(this.owned(), timeoutMilliseconds);',
+    to: '',
+  },
+];
