@@ -17,12 +17,15 @@ import {
   describeMachine,
   median,
 } from './benchmark.ts';
+import { HttpLane } from './invoke/http-lane.ts';
 
 export const description =
   'invocations: the mapping path, cold starts, CPU an invocation; against node:http and AWS’s emulator';
 
 const rounds = 5;
 const millisecondsPerRound = 500;
+/** Of the REST path, which is longer than the mappings'. */
+const warmUpMilliseconds = 3_000;
 const restLanes = 4;
 const bootstrap = fileURLToPath(new URL('../packages/headrace/src/functions/bootstrap/node/main.mjs', import.meta.url));
 const sources: Record<string, string> = {
@@ -314,7 +317,6 @@ class BareRuntimeApi implements Contestant {
 /** The REST API's Invoke of an engine in a process of its own, at concurrency 4. */
 class RestDoor {
   readonly #folder: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: restLanes });
   #engine: ChildProcess | undefined;
   #endpoint = '';
 
@@ -334,22 +336,26 @@ class RestDoor {
 
   async measure(event: Buffer): Promise<Measured[]> {
     const measured: Measured[] = [];
+    const path = '/2015-03-31/functions/rest/invocations';
+    const open = (): Promise<HttpLane> => HttpLane.open(this.#endpoint, path, event);
+    const lanes = await Promise.all(Array.from({ length: restLanes }, open));
     for (let round = 0; round <= rounds; round++) {
       const started = performance.now();
       const cpuBefore = this.#cpuMicroseconds();
       let count = 0;
-      const lane = async (): Promise<void> => {
-        while (performance.now() - started < millisecondsPerRound) {
-          await this.#invoke(event);
+      const work = async (lane: HttpLane): Promise<void> => {
+        while (performance.now() - started < (round === 0 ? warmUpMilliseconds : millisecondsPerRound)) {
+          await lane.send();
           count++;
         }
       };
-      await Promise.all(Array.from({ length: restLanes }, lane));
-      // The first round starts environments and compiles.
+      await Promise.all(lanes.map(work));
+      // The first round starts environments, and lasts until V8 has compiled what it finds hot.
       if (round === 0) continue;
       const perSecond = (count / (performance.now() - started)) * 1_000;
       measured.push({ perSecond, cpu: (this.#cpuMicroseconds() - cpuBefore) / count });
     }
+    for (const lane of lanes) lane.close();
     return measured;
   }
 
@@ -363,25 +369,7 @@ class RestDoor {
     }
   }
 
-  #invoke(event: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const outgoing = request(
-        `${this.#endpoint}/2015-03-31/functions/rest/invocations`,
-        { method: 'POST', agent: this.#agent, headers: { 'Content-Length': event.length } },
-        (response) => {
-          response.resume();
-          response.on('end', () =>
-            response.statusCode === 200 ? resolve() : reject(new Error(`Invoke answered ${response.statusCode}`)),
-          );
-        },
-      );
-      outgoing.on('error', reject);
-      outgoing.end(event);
-    });
-  }
-
   async stop(): Promise<void> {
-    this.#agent.destroy();
     if (this.#engine === undefined || this.#engine.exitCode !== null) return;
     this.#engine.kill('SIGTERM');
     await once(this.#engine, 'exit');
