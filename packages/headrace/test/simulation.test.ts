@@ -20,6 +20,11 @@ test('in a simulated world of faults nothing is lost, order is kept and every re
   }
 });
 
+test('a commit at a revocation delays no commit of other partitions', async () => {
+  const { violation } = await runSeed(61_030_901);
+  assert.equal(violation, undefined);
+});
+
 test('a seed replays exactly', async () => {
   for (const seed of [11, 245, 558]) {
     const [one, two] = [await runSeed(seed), await runSeed(seed)];

@@ -71,7 +71,8 @@ export class Committer {
     if (this.#dirty.size === 0 || this.#inFlight !== undefined || this.consumer === undefined)
       return Number.POSITIVE_INFINITY;
     const interval = this.#context.commitIntervalMilliseconds;
-    const at = Math.max(this.#notBefore, isIdle ? this.#lastCommitAt + interval : this.#dirtySince + interval);
+    const since = isIdle ? Math.min(this.#lastCommitAt, this.#dirtySince) : this.#dirtySince;
+    const at = Math.max(this.#notBefore, since + interval);
     if (at > now) return at;
     void this.#commit([...this.#dirty]);
     return Number.POSITIVE_INFINITY;
@@ -104,8 +105,8 @@ export class Committer {
         metadata: '',
       };
     });
+    // Who is not among these has waited since before, and goes on waiting from then.
     this.#lastCommitAt = this.#context.clock.now();
-    this.#dirtySince = this.#lastCommitAt;
     const done = this.consumer!.commit(commits).then((results) => {
       this.#inFlight = undefined;
       let isFailed = false;

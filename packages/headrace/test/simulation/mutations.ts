@@ -146,8 +146,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'commits-are-late',
     file: 'committer.ts',
-    from: 'this.#lastCommitAt + interval : this.#dirtySince + interval',
-    to: 'this.#lastCommitAt + 4 * interval : this.#dirtySince + 4 * interval',
+    from: 'since + interval);',
+    to: 'since + 4 * interval);',
   },
   {
     name: 'two-commits-at-a-time',
