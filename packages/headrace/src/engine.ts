@@ -21,7 +21,7 @@ import { functionEnvironment } from './gateway/function-environment.ts';
 import { createOperatorApi } from './gateway/operator-api.ts';
 import { ProfileCredentials } from './gateway/profile-credentials.ts';
 import { createGateway } from './gateway/server.ts';
-import { createLambdaApi, type LambdaApi, type RegisteredFunction } from './lambda-api/api.ts';
+import { createLambdaApi, type LambdaApi } from './lambda-api/api.ts';
 import { createLogsApi } from './logs-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
 import { createMappingSupervisor } from './mappings/supervisor.ts';
@@ -51,8 +51,6 @@ export interface Engine {
   modelSeconds(): number;
   /** Makes a streaming SageMaker endpoint if there is none of this name. */
   ensureStreamingEndpoint(name: string): void;
-  /** Makes or changes a function whose code is a folder used in place, or lives elsewhere. */
-  registerFunction(definition: RegisteredFunction): void;
   /** On the development broker: makes the topic if there is none of this name. */
   ensureTopic(name: string, partitions: number): void;
   /** Drains: fetching stops, what is in flight ends or is handed back, offsets are committed, groups are left. */
@@ -175,8 +173,7 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     const code = target.startsWith('arn:')
       ? { kind: 'aws' as const, arn: target }
       : { kind: 'http' as const, url: target };
-    // As long as a Kafka event source lets a function run.
-    lambda.registerFunction({ functionName, code, timeoutSeconds: 840 });
+    lambda.registerFunction({ functionName, code });
   }
   const endNotices = logNotices(log);
   undo.push(endNotices);
@@ -242,7 +239,6 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
     clientCredentials: () => ownKey,
     modelSeconds: () => sageMaker.statistics().scoringSeconds,
     ensureStreamingEndpoint: (name) => sageMaker.ensureStreamingEndpoint(name),
-    registerFunction: (definition) => lambda.registerFunction(definition),
     ensureTopic(name, partitions) {
       try {
         broker?.createTopic({ name, partitions });

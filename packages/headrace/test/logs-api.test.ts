@@ -9,6 +9,7 @@ import { startEngine } from '../src/engine.ts';
 import { filterLogEvents } from '../src/logs-api/client.ts';
 import { compileFilterPattern } from '../src/logs-api/filter-pattern.ts';
 import { HeadraceProcess } from './demo/headrace-process.ts';
+import { createFolderFunction } from './support/folder-function.ts';
 
 const folder = temporaryFolder('logs-api');
 mkdirSync(join(folder, 'code'));
@@ -16,17 +17,17 @@ writeFileSync(
   join(folder, 'code', 'index.mjs'),
   `export const handler = async (event) => { for (const line of event.lines) console.log(line); };`,
 );
-const engine = await startEngine({ port: 0, dataDirectory: join(folder, 'data'), region: 'us-east-1' });
+const engine = await startEngine({
+  port: 0,
+  dataDirectory: join(folder, 'data'),
+  codeFolders: [folder],
+  region: 'us-east-1',
+});
 after(async () => {
   await engine.stop();
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
-engine.registerFunction({
-  functionName: 'noisy',
-  code: { kind: 'folder', path: join(folder, 'code') },
-  runtime: 'nodejs24.x',
-  handler: 'index.handler',
-});
+await createFolderFunction(engine, 'noisy', join(folder, 'code'));
 const keys = { accessKeyId: 'test', secretAccessKey: 'test' };
 const client = { endpoint: engine.endpoint, region: 'us-east-1', credentials: keys };
 const environment = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({

@@ -10,6 +10,7 @@ import { startEngine } from '../src/engine.ts';
 import type { MovedRecord } from '../src/gateway/operator-api.ts';
 import type { BlockingRecord, MappingSnapshot } from '../src/mappings/definition.ts';
 import { HeadraceProcess } from './demo/headrace-process.ts';
+import { createFolderFunction } from './support/folder-function.ts';
 
 const handler = `export const handler = async (event) => {
   for (const { value } of Object.values(event.records).flat())
@@ -20,7 +21,7 @@ const handler = `export const handler = async (event) => {
 test('a poison record is shown with its own error; skip and park move past it, named first, audited', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'headrace-blocked-'));
   writeFileSync(join(folder, 'index.mjs'), handler);
-  const engine = await startEngine({ port: 0, dataDirectory: ':memory:' });
+  const engine = await startEngine({ port: 0, dataDirectory: ':memory:', codeFolders: [folder] });
   const connection = { clientId: 'test', bootstrapBrokers: [...engine.bootstrapServers] };
   const producer = new Producer(connection);
   const lambda = new LambdaClient({
@@ -44,12 +45,7 @@ test('a poison record is shown with its own error; skip and park move past it, n
   try {
     engine.ensureTopic('orders', 1);
     engine.ensureTopic('orders-parked', 1);
-    engine.registerFunction({
-      functionName: 'picky',
-      runtime: 'nodejs24.x',
-      handler: 'index.handler',
-      code: { kind: 'folder', path: folder },
-    });
+    await createFolderFunction(engine, 'picky', folder);
     const { UUID } = await lambda.send(
       new CreateEventSourceMappingCommand({
         FunctionName: 'picky',
@@ -113,7 +109,7 @@ test('a poison record is shown with its own error; skip and park move past it, n
 test('headrace mappings show --watch shows a mapping again and again as it goes on, until it is interrupted', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'headrace-watch-'));
   writeFileSync(join(folder, 'index.mjs'), 'export const handler = async () => {};\n');
-  const engine = await startEngine({ port: 0, dataDirectory: ':memory:' });
+  const engine = await startEngine({ port: 0, dataDirectory: ':memory:', codeFolders: [folder] });
   const producer = new Producer({ clientId: 'test', bootstrapBrokers: [...engine.bootstrapServers] });
   const lambda = new LambdaClient({
     endpoint: engine.endpoint,
@@ -129,12 +125,7 @@ test('headrace mappings show --watch shows a mapping again and again as it goes 
   };
   try {
     engine.ensureTopic('orders', 1);
-    engine.registerFunction({
-      functionName: 'quiet',
-      runtime: 'nodejs24.x',
-      handler: 'index.handler',
-      code: { kind: 'folder', path: folder },
-    });
+    await createFolderFunction(engine, 'quiet', folder);
     const { UUID } = await lambda.send(
       new CreateEventSourceMappingCommand({
         FunctionName: 'quiet',

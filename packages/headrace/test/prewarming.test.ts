@@ -5,6 +5,7 @@ import { after, test } from 'node:test';
 import { eventually, temporaryFolder } from '@headrace/testing';
 import { Producer, stringSerializers } from '@platformatic/kafka';
 import { startEngine } from '../src/engine.ts';
+import { createFolderFunction } from './support/folder-function.ts';
 
 test('a mapping that is short of pollers has an environment started before it adds one', async () => {
   const folder = temporaryFolder('prewarming');
@@ -12,13 +13,12 @@ test('a mapping that is short of pollers has an environment started before it ad
     join(folder, 'index.mjs'),
     `export const handler = async (event) => { if (event.records) await new Promise((r) => setTimeout(r, 450)); };`,
   );
-  const engine = await startEngine({ port: 0, dataDirectory: ':memory:', region: 'us-east-1' });
+  const engine = await startEngine({ port: 0, dataDirectory: ':memory:', codeFolders: [folder], region: 'us-east-1' });
   after(async () => {
     await engine.stop();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  const code = { kind: 'folder', path: folder } as const;
-  engine.registerFunction({ functionName: 'slow', code, runtime: 'nodejs24.x', handler: 'index.handler' });
+  await createFolderFunction(engine, 'slow', folder);
   engine.ensureTopic('orders', 2);
   assert.equal((await engine.functions.invoke('slow', Buffer.from('{}'))).kind, 'success');
   const response = await fetch(`${engine.endpoint}/2015-03-31/event-source-mappings`, {

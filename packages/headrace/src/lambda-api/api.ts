@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { EventRules } from '../asynchronous/index.ts';
 import { toHeadraceError } from '../errors.ts';
-import type { FunctionCode, ResolveFunction } from '../functions/definition.ts';
+import type { ResolveFunction } from '../functions/definition.ts';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
 import type { MappingDefinition, MappingSupervisor } from '../mappings/definition.ts';
 import type { Store } from '../store/store.ts';
@@ -44,18 +44,13 @@ export interface LambdaApiOptions {
 export interface LambdaApi extends Api {
   /** For the engine: the version that a reference stands for. */
   readonly resolve: ResolveFunction;
-  /**
-   * Makes a function, or changes the one of that name, whose code is a folder used in place or lives elsewhere; what
-   * `headrace run` and `--backend` do. Validated like CreateFunction.
-   */
+  /** Makes a function whose code lives elsewhere (`--backend`), or changes the one of that name. */
   registerFunction(definition: RegisteredFunction): void;
   /** What an asynchronous invocation goes by; undefined when the function or its qualifier is gone. */
   eventRules(functionName: string, qualifier: string): EventRules | undefined;
   /** Removes code packages that nothing names. */
   collectCode(): number;
 }
-
-export type { FunctionCode, RegisteredFunction };
 
 const downloadSeconds = 600;
 const downloadPath = /^\/headrace\/v1\/code\/([0-9a-f]{64})\.zip$/;

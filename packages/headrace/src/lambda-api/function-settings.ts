@@ -99,7 +99,7 @@ const reservedKeys = new Set(
 );
 const maximumEnvironmentBytes = 4_096;
 
-export function checkEnvironment(variables: Readonly<Record<string, string>> | undefined): void {
+function checkEnvironment(variables: Readonly<Record<string, string>> | undefined): void {
   if (variables === undefined) return;
   const refused =
     'Lambda was unable to configure your environment variables because the environment variables you have provided';

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import { eventually, temporaryFolder } from '@headrace/testing';
 import { startEngine } from '../../src/engine.ts';
 import type { InvokeOutcome } from '../../src/functions/outcome.ts';
+import { createFolderFunction } from '../support/folder-function.ts';
 import { region, Workbench, writeFiles } from './support.ts';
 
 const bench = await Workbench.start();
@@ -118,7 +119,7 @@ test('a function that streams faster than the caller reads is held back', async 
 
 test('over HTTP, too; and a caller that goes away does not keep the function', async () => {
   const folder = temporaryFolder('streaming');
-  const engine = await startEngine({ port: 0, dataDirectory: join(folder, 'data'), region });
+  const engine = await startEngine({ port: 0, dataDirectory: join(folder, 'data'), codeFolders: [folder], region });
   after(async () => {
     await engine.stop();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -136,9 +137,7 @@ test('over HTTP, too; and a caller that goes away does not keep the function', a
         stream.end();
       });`,
   });
-  const code = { kind: 'folder', path: join(folder, 'code') } as const;
-  const configuration = { code, runtime: 'nodejs24.x', handler: 'index.handler', timeoutSeconds: 60 };
-  engine.registerFunction({ functionName: 'flow', ...configuration });
+  await createFolderFunction(engine, 'flow', join(folder, 'code'), { timeoutSeconds: 60 });
   const open = async (): Promise<IncomingMessage> => {
     const outgoing = request(`${engine.endpoint}/2021-11-15/functions/flow/response-streaming-invocations`, {
       method: 'POST',
