@@ -33,7 +33,10 @@ export interface FunctionVersion {
 export type FunctionCode =
   /** A code package as uploaded; `sha256` (hex) names it in the code store. */
   | { readonly kind: 'zip'; readonly zipFile: string; readonly sha256: string }
-  /** A folder used in place (`headrace run`, `dev`): edits are picked up by making a new revision. */
+  /**
+   * A folder used in place, named by a client (`S3Bucket: hot-reload`), as `headrace run` does: nothing is copied, so
+   * imports from above the folder work. An edit is taken when UpdateFunctionCode names the folder again: a new revision.
+   */
   | { readonly kind: 'folder'; readonly path: string }
   /** Code that lives elsewhere: an HTTP(S) endpoint or a real AWS Lambda function. */
   | { readonly kind: 'http'; readonly url: string }
