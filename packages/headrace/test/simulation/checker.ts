@@ -3,15 +3,12 @@
 import type { Scenario } from './scenario.ts';
 import type { SimulatedConsumer, SimulatedPartition } from './simulated-kafka.ts';
 import type { SimulatedLog } from './simulated-log.ts';
+import { Violation } from './trace.ts';
 
 /** The world's stops drain at least so long (ms); rebalances longer. */
 export const SHORTEST_DRAIN = 5000;
 /** Commits are held back for so long (ms) at most. */
 const COMMIT_INTERVAL = 100;
-
-export class Violation extends Error {
-  override readonly name = 'Violation';
-}
 
 interface EventRecord {
   topic: string;

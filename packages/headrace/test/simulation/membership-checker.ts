@@ -1,7 +1,7 @@
 /** What must hold of a group's members, seen from outside: who may own, who may commit, who must let go. */
-import { Violation } from './checker.ts';
 import { type MembershipScenario, REBALANCE_TIMEOUT, SESSION_TIMEOUT } from './membership-scenario.ts';
 import type { SentRequest } from './simulated-network.ts';
+import { Violation } from './trace.ts';
 
 /** Refusals that say: you are no member any more. */
 const FENCED = new Set([22, 25, 82, 110]);

@@ -7,7 +7,6 @@ import { createInProcessBroker, type InProcessBroker } from '@headrace/dev-broke
 import { SeededRandom } from '@headrace/testing';
 import type { AssignedPartition, ConsumerListener } from '../../src/kafka/contract.ts';
 import { KafkaGroupConsumer } from '../../src/kafka/group-consumer.ts';
-import { Violation } from './checker.ts';
 import { type Life, MembershipChecker, type WatchedMember } from './membership-checker.ts';
 import {
   drawMembershipScenario,
@@ -18,6 +17,7 @@ import {
 import { ProcessClock } from './process-clock.ts';
 import { withSeed } from './seeded-globals.ts';
 import { type SentRequest, SimulatedCluster, SimulatedNetwork } from './simulated-network.ts';
+import { Trace, Violation } from './trace.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 const NODES = 3;
@@ -70,19 +70,17 @@ class World {
   readonly #network: SimulatedNetwork;
   readonly #checker: MembershipChecker;
   readonly #processes: Process[] = [];
-  readonly #trace: string[] = [];
-  readonly #begin: number;
+  readonly #trace: Trace;
   #nextProcess = 1;
   #partitions: number;
   #isPeace = false;
-  #violation: Error | undefined;
 
   constructor(seed: number, random: SeededRandom) {
     this.#seed = seed;
     this.#random = random.fork();
     this.#scenario = drawMembershipScenario(random.fork());
     this.#clock = new VirtualClock(random.fork());
-    this.#begin = this.#clock.now();
+    this.#trace = new Trace(() => this.#clock.now());
     this.#partitions = this.#scenario.partitions;
     this.#broker = createInProcessBroker({
       clock: this.#clock,
@@ -108,7 +106,7 @@ class World {
       () => this.#clock.now(),
       () => this.#broker.control.group(GROUP)?.members ?? [],
       this.#processes,
-      (check) => this.#clock.setTimeout(() => this.#guard(check), 0),
+      (check) => this.#clock.setTimeout(() => this.#trace.guard(check), 0),
     );
   }
 
@@ -116,7 +114,7 @@ class World {
     return {
       seed: this.#seed,
       scenario: this.#scenario,
-      trace: this.#trace,
+      trace: this.#trace.lines,
       events: this.#clock.events,
       commits: this.#checker.commits,
       losses: this.#checker.losses,
@@ -130,33 +128,29 @@ class World {
     for (let index = 0; index < processes; index++) this.#start();
     this.#planFaults();
     this.#lookAround();
-    const end = this.#begin + faultMilliseconds;
-    await this.#clock.run(end, () => this.#violation !== undefined);
-    this.#throw();
+    const end = this.#trace.begin + faultMilliseconds;
+    await this.#clock.run(end, () => this.#trace.isViolated);
+    this.#trace.throwViolation();
 
     this.#isPeace = true;
-    this.#log('peace');
+    this.#trace.log('peace');
     this.#network.faults = { delay: network.delay, cutBefore: 0, cutAfter: 0, silence: 0, refuse: 0 };
     for (const process of this.#processes) {
       this.#resume(process);
       this.#reconnect(process);
     }
     if (!this.#processes.some(({ isClosing, isDead }) => !isClosing && !isDead)) this.#start();
-    await this.#clock.run(end + LONGEST_RECOVERY, () => this.#violation !== undefined || this.#isSettled(end));
-    this.#throw();
+    await this.#clock.run(end + LONGEST_RECOVERY, () => this.#trace.isViolated || this.#isSettled(end));
+    this.#trace.throwViolation();
     if (!this.#isSettled(end))
       throw new Violation(`no peace ${LONGEST_RECOVERY} ms after the last fault: ${this.#state()}`);
-  }
-
-  #throw(): void {
-    if (this.#violation !== undefined) throw this.#violation;
   }
 
   // Processes.
 
   #start(name = this.#random.chance(this.#scenario.named) ? `name-${this.#nextProcess}` : undefined): void {
     const id = this.#nextProcess++;
-    this.#log(`process ${id} starts${name === undefined ? '' : ` as ${name}`}`);
+    this.#trace.log(`process ${id} starts${name === undefined ? '' : ` as ${name}`}`);
     const clock = new ProcessClock(this.#clock);
     const cluster = new SimulatedCluster(id, this.#network, clock);
     const readers = new Map<AssignedPartition, Life>();
@@ -198,8 +192,8 @@ class World {
       onAssigned: (partitions) => {
         const process = self();
         for (const reader of partitions) {
-          this.#log(`process ${process.id} gets ${reader.partition} at ${reader.startOffset}`);
-          this.#guard(() => {
+          this.#trace.log(`process ${process.id} gets ${reader.partition} at ${reader.startOffset}`);
+          this.#trace.guard(() => {
             const life = this.#checker.assigned(process, reader.partition, reader.startOffset);
             process.readers.set(reader, life);
             void this.#work(process, life);
@@ -209,8 +203,9 @@ class World {
       onRevoking: (partitions) => this.#giveUp(self(), partitions),
       onLost: (partitions) => this.#end(self(), partitions, false),
       onRecords: () => {},
-      onStatus: (error) => this.#log(`process ${self().id}: ${error === undefined ? 'all is well' : error.message}`),
-      onSkipped: ({ partition }) => this.#guard(() => fail(`partition ${partition} skips`)),
+      onStatus: (error) =>
+        this.#trace.log(`process ${self().id}: ${error === undefined ? 'all is well' : error.message}`),
+      onSkipped: ({ partition }) => this.#trace.violate(`partition ${partition} skips`),
     };
   }
 
@@ -218,8 +213,8 @@ class World {
     for (const reader of partitions) {
       const life = process.readers.get(reader);
       if (life === undefined || (isRevoked && life.isOver)) continue;
-      this.#log(`process ${process.id} ${isRevoked ? 'gives back' : 'loses'} ${reader.partition}`);
-      this.#guard(() => this.#checker.ended(life, isRevoked));
+      this.#trace.log(`process ${process.id} ${isRevoked ? 'gives back' : 'loses'} ${reader.partition}`);
+      this.#trace.guard(() => this.#checker.ended(life, isRevoked));
     }
   }
 
@@ -250,8 +245,8 @@ class World {
     const done = process.consumer.commit(offsets).then((results) => {
       results.forEach((result, index) => {
         const { offset, partition } = offsets[index]!;
-        this.#log(`process ${process.id} hears that ${offset} of ${partition} is ${result.kind}`);
-        if (result.kind === 'committed') this.#guard(() => this.#checker.committed(open[index]!, offset));
+        this.#trace.log(`process ${process.id} hears that ${offset} of ${partition} is ${result.kind}`);
+        if (result.kind === 'committed') this.#trace.guard(() => this.#checker.committed(open[index]!, offset));
       });
     });
     for (const life of open) this.#committing.set(life, done);
@@ -269,7 +264,7 @@ class World {
     }
     const share = this.#random.next();
     const wait = this.#random.chance(slowHook) ? (0.4 + 0.6 * share) * longestHook : share * 500;
-    this.#log(
+    this.#trace.log(
       `process ${process.id} is to give up ${partitions.map(({ partition }) => partition)}: ${wait.toFixed()} ms`,
     );
     await process.clock.sleep(wait);
@@ -278,21 +273,21 @@ class World {
   }
 
   async #leave(process: Process): Promise<void> {
-    this.#log(`process ${process.id} leaves`);
+    this.#trace.log(`process ${process.id} leaves`);
     process.isClosing = true;
     for (const life of process.lives) life.isClosing = true;
     const begin = this.#clock.now();
     await process.consumer.close();
     process.isDead = true;
-    this.#log(`process ${process.id} has left`);
+    this.#trace.log(`process ${process.id} has left`);
     // The time-outs of the hook, of a request under way and of the goodbye.
     if (this.#clock.now() - begin > REBALANCE_TIMEOUT + 60_000)
-      this.#guard(() => fail(`process ${process.id} cannot leave`));
-    if (process.lives.size > 0) this.#guard(() => fail(`process ${process.id} has left and owns partitions`));
+      this.#trace.violate(`process ${process.id} cannot leave`);
+    if (process.lives.size > 0) this.#trace.violate(`process ${process.id} has left and owns partitions`);
   }
 
   #kill(process: Process): void {
-    this.#log(`process ${process.id} dies`);
+    this.#trace.log(`process ${process.id} dies`);
     process.isDead = true;
     process.clock.isAlive = false;
     process.cluster.cut();
@@ -301,7 +296,7 @@ class World {
   }
 
   #pause(process: Process): void {
-    this.#log(`process ${process.id} stands still`);
+    this.#trace.log(`process ${process.id} stands still`);
     process.isPaused = true;
     process.clock.pause();
     this.#clock.setTimeout(() => this.#resume(process), this.#random.pick([2_000, 20_000, 50_000]));
@@ -309,7 +304,7 @@ class World {
 
   #resume(process: Process): void {
     if (!process.isPaused || process.isDead) return;
-    this.#log(`process ${process.id} goes on`);
+    this.#trace.log(`process ${process.id} goes on`);
     process.isPaused = false;
     process.lastHeardAt = this.#clock.now();
     process.clock.resume();
@@ -317,7 +312,7 @@ class World {
 
   #reconnect(process: Process): void {
     if (!process.cluster.isIsolated) return;
-    this.#log(`process ${process.id} reaches the brokers again`);
+    this.#trace.log(`process ${process.id} reaches the brokers again`);
     process.cluster.isIsolated = false;
   }
 
@@ -354,25 +349,25 @@ class World {
     plan(
       isolations,
       any((process) => {
-        this.#log(`process ${process.id} reaches nobody`);
+        this.#trace.log(`process ${process.id} reaches nobody`);
         process.cluster.isolate();
         this.#clock.setTimeout(() => this.#reconnect(process), this.#random.pick([3_000, 20_000, 60_000]));
       }),
     );
     plan(moves, () => {
       const node = this.#random.integer(1, NODES);
-      this.#log(`the coordinator moves to node ${node}`);
+      this.#trace.log(`the coordinator moves to node ${node}`);
       this.#broker.control.moveCoordinator('group', GROUP, node);
     });
     plan(growths, () => {
       this.#partitions++;
-      this.#log(`the topic gets partition ${this.#partitions - 1}`);
+      this.#trace.log(`the topic gets partition ${this.#partitions - 1}`);
       void this.#network.grow(TOPIC, this.#partitions);
     });
   }
 
   #lookAround(): void {
-    this.#guard(() => this.#checker.look());
+    this.#trace.guard(() => this.#checker.look());
     this.#clock.setTimeout(() => this.#lookAround(), 1_000);
   }
 
@@ -406,21 +401,8 @@ class World {
     const member = this.#processes.find((process) => process.id === id);
     if (member === undefined) return;
     const about = request.commits.map(({ partition, offset }) => ` ${partition}@${offset}`).join();
-    this.#log(`process ${id} ${verb} ${request.name} ${request.generation}${about}`);
-    this.#guard(() => check(member));
-  }
-
-  #guard(check: () => void): void {
-    try {
-      check();
-    } catch (error) {
-      this.#violation ??= error as Error;
-      this.#log(`VIOLATION ${(error as Error).message}`);
-    }
-  }
-
-  #log(line: string): void {
-    this.#trace.push(`${((this.#clock.now() - this.#begin) / 1000).toFixed(3).padStart(9)} ${line}`);
+    this.#trace.log(`process ${id} ${verb} ${request.name} ${request.generation}${about}`);
+    this.#trace.guard(() => check(member));
   }
 }
 
@@ -428,8 +410,4 @@ function codesOf(answer: unknown): string {
   if (typeof answer === 'number') return String(answer);
   if (Array.isArray(answer)) return answer.map((each: { error?: number }) => each.error ?? '').join();
   return String((answer as { error?: number }).error ?? 'an answer');
-}
-
-function fail(message: string): never {
-  throw new Violation(message);
 }

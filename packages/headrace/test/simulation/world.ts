@@ -10,10 +10,11 @@ import type {
 } from '../../src/mappings/definition.ts';
 import type { Destinations } from '../../src/mappings/destinations.ts';
 import { createMappingSupervisor } from '../../src/mappings/supervisor.ts';
-import { Checker, SHORTEST_DRAIN, Violation, type WatchedInvocation } from './checker.ts';
+import { Checker, SHORTEST_DRAIN, type WatchedInvocation } from './checker.ts';
 import { answer } from './function.ts';
 import { drawScenario, type Scenario } from './scenario.ts';
 import { type SimulatedConsumer, SimulatedKafka } from './simulated-kafka.ts';
+import { Trace, Violation } from './trace.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 type BlockedRecord = ReturnType<MappingOperations['blocked']>[number];
@@ -67,22 +68,20 @@ class World {
   readonly #checker: Checker;
   readonly #processes: EngineProcess[] = [];
   readonly #store = new Map<string, StoredMapping>();
-  readonly #trace: string[] = [];
+  readonly #trace: Trace;
   #nextProcess = 1;
   #isFaulty = true;
-  #violation: Error | undefined;
   #batchSize: number;
   #lastOutage = 0;
   /** When each partition came to its present owner. */
   readonly #ownedSince = new Map<string, number>();
-  readonly #begin: number;
 
   constructor(seed: number) {
     this.#seed = seed;
     this.#random = new SeededRandom(seed);
     this.#scenario = drawScenario(this.#random.fork());
     this.#clock = new VirtualClock(this.#random.fork());
-    this.#begin = this.#clock.now();
+    this.#trace = new Trace(() => this.#clock.now());
     this.#batchSize = this.#scenario.definition.batchSize;
     this.#checker = new Checker(
       this.#scenario,
@@ -95,27 +94,27 @@ class World {
     this.#kafka = new SimulatedKafka(this.#clock, this.#random.fork(), {
       created: (consumer) => this.#processes.find(({ id }) => id === consumer.processId)!.consumers.add(consumer),
       assigned: (consumer, partition) => {
-        this.#log(
+        this.#trace.log(
           `process ${consumer.processId} gets ${partition.topic}-${partition.partition} at ${partition.startOffset}`,
         );
         this.#ownedSince.set(`${partition.topic}-${partition.partition}`, this.#clock.now());
-        this.#guard(() => this.#checker.assigned(consumer, partition));
+        this.#trace.guard(() => this.#checker.assigned(consumer, partition));
       },
       expelled: (consumer, partition) => {
-        this.#log(`process ${consumer.processId} is thrown out of ${partition.topic}-${partition.partition}`);
+        this.#trace.log(`process ${consumer.processId} is thrown out of ${partition.topic}-${partition.partition}`);
         this.#checker.expelled(consumer, partition);
       },
       left: (consumer, partition, clean, waited) => {
         const how = clean ? 'gives back' : 'loses';
-        this.#log(`process ${consumer.processId} ${how} ${partition.topic}-${partition.partition}`);
+        this.#trace.log(`process ${consumer.processId} ${how} ${partition.topic}-${partition.partition}`);
         this.#ownedSince.delete(`${partition.topic}-${partition.partition}`);
-        this.#guard(() => this.#checker.left(consumer, partition, clean, waited));
+        this.#trace.guard(() => this.#checker.left(consumer, partition, clean, waited));
       },
       committed: (consumer, log, offset, before) => {
-        this.#log(`process ${consumer.processId} commits ${log.topic}-${log.partition} ${offset}`);
-        this.#guard(() => this.#checker.checkCommit(consumer, log, offset, before));
+        this.#trace.log(`process ${consumer.processId} commits ${log.topic}-${log.partition} ${offset}`);
+        this.#trace.guard(() => this.#checker.checkCommit(consumer, log, offset, before));
       },
-      held: (processId, bytes) => this.#guard(() => this.#checker.held(processId, bytes)),
+      held: (processId, bytes) => this.#trace.guard(() => this.#checker.held(processId, bytes)),
     });
     this.#kafka.createTopic('orders', this.#scenario.partitions);
   }
@@ -124,7 +123,7 @@ class World {
     return {
       seed: this.#seed,
       scenario: this.#scenario,
-      trace: this.#trace,
+      trace: this.#trace.lines,
       events: this.#clock.events,
       duplicates: this.#checker.duplicates,
       ...(violation === undefined ? {} : { violation }),
@@ -138,16 +137,16 @@ class World {
     for (let i = 0; i < processes; i++) this.#startProcess();
     this.#produceOverTime();
     this.#planFaults();
-    await this.#runUntil(this.#begin + faultMilliseconds);
+    await this.#runUntil(this.#trace.begin + faultMilliseconds);
     const resolvedInFaults = this.#checker.progress;
     const hadWork = this.#hadWork();
-    this.#log('peace');
+    this.#trace.log('peace');
     this.#isFaulty = false;
     this.#kafka.faults.commitFailure = 0;
     if (!this.#processes.some(({ isAlive, isStopping }) => isAlive && !isStopping)) this.#startProcess();
-    const isDone = (): boolean => this.#violation !== undefined || this.#isEverythingCommitted();
-    await this.#clock.run(this.#begin + faultMilliseconds + PEACE_MILLISECONDS, isDone);
-    if (this.#violation !== undefined) throw this.#violation;
+    const isDone = (): boolean => this.#trace.isViolated || this.#isEverythingCommitted();
+    await this.#clock.run(this.#trace.begin + faultMilliseconds + PEACE_MILLISECONDS, isDone);
+    this.#trace.throwViolation();
     if (!this.#isEverythingCommitted()) throw new Violation('no progress: an hour of peace was not enough');
     // What was handed out of turn ends, then nothing may be left.
     await this.#runUntil(
@@ -202,14 +201,14 @@ class World {
     void stopped.then(() => {
       isStopped = true;
     });
-    await this.#clock.run(this.#clock.now() + 300_000, () => isStopped || this.#violation !== undefined);
-    if (this.#violation !== undefined) throw this.#violation;
+    await this.#clock.run(this.#clock.now() + 300_000, () => isStopped || this.#trace.isViolated);
+    this.#trace.throwViolation();
     if (!isStopped) throw new Violation('a stop did not end');
   }
 
   async #runUntil(time: number): Promise<void> {
-    await this.#clock.run(time, () => this.#violation !== undefined);
-    if (this.#violation !== undefined) throw this.#violation;
+    await this.#clock.run(time, () => this.#trace.isViolated);
+    this.#trace.throwViolation();
   }
 
   #isEverythingCommitted(): boolean {
@@ -263,7 +262,7 @@ class World {
       for (const process of alive()) {
         const consumer = [...process.consumers].at(-1);
         if (consumer === undefined) continue;
-        this.#log(`process ${process.id} freezes`);
+        this.#trace.log(`process ${process.id} freezes`);
         consumer.freeze(random.integer(1000, 25_000));
         return;
       }
@@ -273,7 +272,7 @@ class World {
         const consumer = [...process.consumers].at(-1);
         if (consumer === undefined || consumer.partitions.length === 0) continue;
         const partition = random.pick(consumer.partitions);
-        this.#log(`process ${process.id} has ${partition.topic}-${partition.partition} assigned anew`);
+        this.#trace.log(`process ${process.id} has ${partition.topic}-${partition.partition} assigned anew`);
         consumer.flap(partition);
         return;
       }
@@ -282,7 +281,7 @@ class World {
       const process = working()[0];
       const stored = process?.supervisor.list()[0];
       if (process === undefined || stored?.status.state !== 'Enabled') return;
-      this.#log(`process ${process.id} disables its mapping`);
+      this.#trace.log(`process ${process.id} disables its mapping`);
       process.supervisor.update({ ...stored.definition, enabled: false });
       this.#enableAgain(process, random.integer(0, 5000));
     });
@@ -298,17 +297,17 @@ class World {
       else {
         const process = random.pick(working());
         process.isStopping = true;
-        this.#log(`process ${process.id} stops`);
+        this.#trace.log(`process ${process.id} stops`);
         void process.supervisor.stop({ drainTimeoutMilliseconds: SHORTEST_DRAIN }).then(() => {
           process.isAlive = false;
         });
         this.#clock.setTimeout(() => {
-          if (process.isAlive) this.#guard(() => fail(`process ${process.id} still drains after ${LONGEST_STOP} ms`));
+          if (process.isAlive) this.#trace.violate(`process ${process.id} still drains after ${LONGEST_STOP} ms`);
         }, LONGEST_STOP);
       }
     });
     plan(brokerOutages, () => {
-      this.#log('broker down');
+      this.#trace.log('broker down');
       this.#kafka.faults.downUntil = this.#clock.now() + random.integer(100, 8000);
       this.#lastOutage = this.#kafka.faults.downUntil;
     });
@@ -318,7 +317,7 @@ class World {
       const stored = process.supervisor.list()[0];
       if (stored === undefined || stored.status.state !== 'Enabled') return;
       const batchSize = random.pick([1, 3, 50]);
-      this.#log(`process ${process.id} goes on with batches of ${batchSize}`);
+      this.#trace.log(`process ${process.id} goes on with batches of ${batchSize}`);
       this.#batchSize = Math.max(this.#batchSize, batchSize);
       process.supervisor.update({ ...stored.definition, batchSize });
     });
@@ -330,7 +329,7 @@ class World {
       const stored = process.supervisor.list()[0];
       if (!process.isAlive || stored === undefined) return;
       if (stored.status.state === 'Disabled') {
-        this.#log(`process ${process.id} enables its mapping`);
+        this.#trace.log(`process ${process.id} enables its mapping`);
         process.supervisor.update({ ...stored.definition, enabled: true });
       } else this.#enableAgain(process, 500);
     }, milliseconds);
@@ -345,7 +344,7 @@ class World {
     try {
       if (isParked) process.supervisor.park(uuid, place, 'parked');
       else process.supervisor.skip(uuid, place);
-      this.#log(`process ${process.id} ${isParked ? 'parks' : 'skips'} ${topic}-${partition} ${offset}`);
+      this.#trace.log(`process ${process.id} ${isParked ? 'parks' : 'skips'} ${topic}-${partition} ${offset}`);
     } catch (error) {
       // It is being tried just now.
       if (!(error instanceof HeadraceError) || !error.retryable) throw error;
@@ -357,7 +356,7 @@ class World {
 
   #startProcess(): void {
     const id = this.#nextProcess++;
-    this.#log(`process ${id} starts`);
+    this.#trace.log(`process ${id} starts`);
     const random = this.#random.fork();
     const isFirst = this.#store.size === 0;
     const process = new EngineProcess(id, (self) => {
@@ -383,9 +382,9 @@ class World {
   }
 
   #crash(process: EngineProcess): void {
-    this.#log(`process ${process.id} dies`);
+    this.#trace.log(`process ${process.id} dies`);
     process.isAlive = false;
-    for (const consumer of process.consumers) this.#guard(() => consumer.die());
+    for (const consumer of process.consumers) this.#trace.guard(() => consumer.die());
   }
 
   #storeOf(process: EngineProcess): MappingStore {
@@ -407,15 +406,15 @@ class World {
       new Promise((resolve) => {
         const copy = Buffer.from(payload);
         let watched: WatchedInvocation | undefined;
-        this.#guard(() => {
+        this.#trace.guard(() => {
           watched = this.#checker.invoked(process.id, copy, this.#batchSize);
         });
         if (watched === undefined) return;
         const { latency, stall } = this.#scenario;
         const wait = this.#isFaulty && random.chance(stall) ? 70_000 : random.next() * latency;
-        this.#log(`process ${process.id} invokes with ${describe(watched)}`);
+        this.#trace.log(`process ${process.id} invokes with ${describe(watched)}`);
         this.#clock.setTimeout(() => {
-          if (!copy.equals(payload)) this.#guard(() => fail('the payload changed while it was in flight'));
+          if (!copy.equals(payload)) this.#trace.violate('the payload changed while it was in flight');
           const { outcome, failed, counts, retryAfter } = answer(
             this.#scenario,
             this.#isFaulty,
@@ -425,11 +424,11 @@ class World {
           );
           if (!process.isAlive) {
             // The function ran all the same; nobody hears of it.
-            if (failed === 'none') this.#guard(() => this.#checker.ended(watched!, 'none', false));
+            if (failed === 'none') this.#trace.guard(() => this.#checker.ended(watched!, 'none', false));
             return;
           }
-          this.#log(`process ${process.id} hears ${outcome.kind} of ${describe(watched!)}`);
-          this.#guard(() => this.#checker.ended(watched!, failed, counts, retryAfter));
+          this.#trace.log(`process ${process.id} hears ${outcome.kind} of ${describe(watched!)}`);
+          this.#trace.guard(() => this.#checker.ended(watched!, failed, counts, retryAfter));
           resolve(outcome);
         }, wait);
       });
@@ -449,10 +448,10 @@ class World {
             if (isThere)
               for (const { name, records } of batch.partitions)
                 for (const { offset } of records)
-                  this.#guard(() =>
+                  this.#trace.guard(() =>
                     this.#checker.delivering(lives.get(name), offset, batch.condition, !isFailing && process.isAlive),
                   );
-            this.#log(`destination of process ${process.id}: ${isFailing ? 'fails' : batch.condition}`);
+            this.#trace.log(`destination of process ${process.id}: ${isFailing ? 'fails' : batch.condition}`);
             if (!process.isAlive) return;
             if (isFailing) reject(new HeadraceError('KAFKA_TIMEOUT', 'simulated'));
             else resolve();
@@ -460,27 +459,10 @@ class World {
         }),
     };
   }
-
-  #guard(check: () => void): void {
-    try {
-      check();
-    } catch (error) {
-      this.#violation ??= error as Error;
-      this.#log(`VIOLATION ${(error as Error).message}`);
-    }
-  }
-
-  #log(line: string): void {
-    this.#trace.push(`${((this.#clock.now() - this.#begin) / 1000).toFixed(3).padStart(9)} ${line}`);
-  }
 }
 
 function describe(watched: WatchedInvocation): string {
   return watched.parts
     .map(({ life, offsets }) => `${life.partition.topic}-${life.partition.partition} ${offsets.join(',')}`)
     .join(' ');
-}
-
-function fail(message: string): never {
-  throw new Violation(message);
 }
