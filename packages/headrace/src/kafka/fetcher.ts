@@ -68,6 +68,8 @@ interface BrokerLanes {
   emptyPolls: number;
   readonly backoff: Backoff;
   retryAt: number;
+  /** Something is wrong with it, and was told. */
+  hasTrouble: boolean;
 }
 
 /**
@@ -103,7 +105,7 @@ export class Fetcher implements PartitionOwner {
   remove(partitions: Iterable<PartitionReader>): void {
     for (const partition of partitions) {
       this.#partitions.delete(partition);
-      this.#events.onTrouble(sourceOf(partition), undefined);
+      this.#trouble(partition, undefined);
     }
   }
 
@@ -124,8 +126,24 @@ export class Fetcher implements PartitionOwner {
   }
 
   onCorrupt(partition: PartitionReader, error: HeadraceError): void {
-    this.#events.onTrouble(sourceOf(partition), error);
+    this.#trouble(partition, error);
     this.#wakeAt(partition.retryAt);
+  }
+
+  onMended(partition: PartitionReader): void {
+    this.#trouble(partition, undefined);
+  }
+
+  #trouble(partition: PartitionReader, error: HeadraceError | undefined): void {
+    if (error === undefined && !partition.hasTrouble) return;
+    partition.hasTrouble = error !== undefined;
+    this.#events.onTrouble(sourceOf(partition), error);
+  }
+
+  #brokerTrouble(nodeId: number, broker: BrokerLanes, error: HeadraceError | undefined): void {
+    if (error === undefined && !broker.hasTrouble) return;
+    broker.hasTrouble = error !== undefined;
+    this.#events.onTrouble(`broker ${nodeId}`, error);
   }
 
   #wakeAt(time: number): void {
@@ -171,6 +189,11 @@ export class Fetcher implements PartitionOwner {
     }
     if (isLeaderMissing) void this.#refreshMetadata();
     for (const [node, partitions] of ready) this.#send(node, partitions, room, now);
+    for (const [node, broker] of this.#brokers) {
+      // Nothing is read from it any more: it may never be asked again, and then its trouble is nobody's.
+      const isAsked = ready.has(node) || broker.lanes.some(({ isBusy }) => isBusy);
+      if (broker.hasTrouble && !isAsked) this.#brokerTrouble(node, broker, undefined);
+    }
   }
 
   #wants(partition: PartitionReader, room: number, now: number): boolean {
@@ -197,6 +220,7 @@ export class Fetcher implements PartitionOwner {
         emptyPolls: 0,
         backoff: new Backoff(),
         retryAt: 0,
+        hasTrouble: false,
       };
       this.#brokers.set(nodeId, broker);
     }
@@ -242,7 +266,6 @@ export class Fetcher implements PartitionOwner {
     kind: Choice['kind'],
     maximumWaitMilliseconds: number,
   ): Promise<void> {
-    const source = `broker ${nodeId}`;
     const inSession = isPoll(kind);
     try {
       const connection = await this.#cluster.connection(nodeId, lane.purpose);
@@ -271,7 +294,7 @@ export class Fetcher implements PartitionOwner {
         response.block.release();
       }
       broker.backoff.reset();
-      this.#events.onTrouble(source, undefined);
+      this.#brokerTrouble(nodeId, broker, undefined);
     } catch (error) {
       const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
       if (inSession) broker.session.lost();
@@ -279,7 +302,7 @@ export class Fetcher implements PartitionOwner {
       for (const partition of partitions) partition.preferredUntil = 0;
       // A connection may end at any time; only when the next one fails too is it trouble.
       const isHarmless = failure.code === 'KAFKA_DISCONNECTED' && broker.backoff.attempts === 1;
-      if (!this.#isClosed && !isHarmless) this.#events.onTrouble(source, failure);
+      if (!this.#isClosed && !isHarmless) this.#brokerTrouble(nodeId, broker, failure);
       void this.#refreshMetadata();
     } finally {
       lane.isBusy = false;
@@ -318,15 +341,19 @@ export class Fetcher implements PartitionOwner {
       }
       if (partition.append(answer, bytes, block, this.#options.isolation === 1)) {
         isNew = true;
-        this.#events.onTrouble(sourceOf(partition), undefined);
         this.#partitions.delete(partition);
         this.#partitions.add(partition);
       }
       partition.readLimit = this.#options.isolation === 1 ? answer.lastStableOffset : answer.highWatermark;
+      // What is corrupt comes again as it was: only what can be read of it tells that it is not so any more.
+      if (!partition.isCorrupt) this.#trouble(partition, undefined);
       this.#setHungry(partition, answer.end > answer.start);
     }
     // A session's answer leaves out what has no news.
-    for (const partition of byName.values()) this.#setHungry(partition, false);
+    for (const partition of byName.values()) {
+      if (!partition.isCorrupt) this.#trouble(partition, undefined);
+      this.#setHungry(partition, false);
+    }
     if (isNew) {
       this.#relieve();
       this.#events.onRecords();
@@ -374,7 +401,7 @@ export class Fetcher implements PartitionOwner {
     if (isPassing && (needsMetadata(code) || code === KafkaCode.OFFSET_NOT_AVAILABLE)) return;
     partition.retryAt = performance.now() + CONFIGURATION_RETRY_MILLISECONDS;
     const what = `Fetch of ${partition.topic}-${partition.partition}`;
-    this.#events.onTrouble(sourceOf(partition), brokerError(code, what));
+    this.#trouble(partition, brokerError(code, what));
   }
 
   /** The position was read under another leader: its log may be shorter than what was read. */

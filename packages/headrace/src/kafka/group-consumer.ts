@@ -213,6 +213,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
   assign(partitions: readonly TopicPartition[]): void {
     if (this.#closing !== undefined) return;
     for (const place of partitions) this.#owned.set(keyOf(place), { place, reader: undefined });
+    this.#troubles.set('listener', undefined);
     void this.#begin(partitions);
   }
 

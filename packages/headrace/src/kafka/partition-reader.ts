@@ -21,6 +21,8 @@ export interface PartitionOwner {
   wake(): void;
   /** A batch cannot be read; the reader has gone back to before it. */
   onCorrupt(partition: PartitionReader, error: HeadraceError): void;
+  /** What could not be read can be read again. */
+  onMended(partition: PartitionReader): void;
 }
 
 /** After a batch that cannot be read the same is fetched again not before this many milliseconds. */
@@ -58,6 +60,10 @@ export class PartitionReader implements AssignedPartition {
   isInFlight = false;
   /** Its offset is being looked up anew; not fetched meanwhile. */
   isSeeking = false;
+  /** Something is wrong with it, and was told. Written by the fetcher. */
+  hasTrouble = false;
+  /** The next batch could not be read the last time: the same bytes may come again, and are no cure. */
+  isCorrupt = false;
   /** There is probably something to fetch: known records ahead, or not asked for some time. */
   isHungry = true;
   /** Not fetched before this time (ms of `performance.now`). */
@@ -122,6 +128,7 @@ export class PartitionReader implements AssignedPartition {
     this.position = offset;
     this.fetchOffset = offset;
     this.isHungry = true;
+    this.isCorrupt = false;
   }
 
   /**
@@ -177,6 +184,10 @@ export class PartitionReader implements AssignedPartition {
         return undefined;
       }
       this.#advance(segment, size, next);
+      if (this.isCorrupt) {
+        this.isCorrupt = false;
+        this.#owner.onMended(this);
+      }
       return chunk;
     }
     return this.position > from ? this.#emptyChunk(from) : undefined;
@@ -244,6 +255,7 @@ export class PartitionReader implements AssignedPartition {
   /** Goes back to before the batch that cannot be read: nothing is ever passed over in silence. */
   #corrupt(cause: unknown, offset: number): void {
     this.seek(this.position);
+    this.isCorrupt = true;
     this.retryAt = performance.now() + CORRUPT_RETRY_MILLISECONDS;
     const reason = cause instanceof Error ? cause.message : String(cause);
     this.#owner.onCorrupt(

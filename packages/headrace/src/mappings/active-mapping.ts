@@ -45,6 +45,10 @@ export class ActiveMapping {
   readonly #context: ActiveMappingContext;
   readonly #onChange: () => void;
   readonly #warnings = new Map<string, string>();
+  /** What is wrong with the source now. */
+  #trouble: { readonly error: HeadraceError; readonly result: string; readonly reason: string | undefined } | undefined;
+  /** It was a former consumer that said so: the next one says nothing where all is well. */
+  #isFormerTrouble = false;
   #definition: MappingDefinition;
   #cluster: KafkaCluster | undefined;
   #consumer: GroupConsumer | undefined;
@@ -148,6 +152,7 @@ export class ActiveMapping {
         poller,
       );
       poller.attach(this.#consumer);
+      this.#isFormerTrouble = this.#trouble !== undefined;
       this.#consumer.start();
     } catch (error) {
       this.#observer.source(startError(error));
@@ -194,16 +199,29 @@ export class ActiveMapping {
   }
 
   readonly #observer: PollerObserver = {
-    assigned: () => this.#settled(),
-    processed: (failure) => this.#say(failure === undefined ? OK : FUNCTION_CALL_FAILED, USER_INITIATED, failure),
+    assigned: () => {
+      this.#settled();
+      if (this.#isFormerTrouble) this.#observer.source(undefined);
+    },
+    processed: (failure) => {
+      // A part of the source that stands still is not covered up by what goes on beside it.
+      if (failure !== undefined) this.#say(FUNCTION_CALL_FAILED, this.#trouble?.reason ?? USER_INITIATED, failure);
+      else if (this.#trouble === undefined) this.#say(OK, USER_INITIATED);
+      else this.#say(this.#trouble.result, this.#trouble.reason ?? USER_INITIATED, this.#trouble.error);
+    },
     source: (error) => {
       this.#settled();
+      this.#isFormerTrouble = false;
       if (error === undefined) {
+        this.#trouble = undefined;
+        // Said anew when it comes again.
+        for (const key of this.#warnings.keys()) if (key.startsWith('source ')) this.#warnings.delete(key);
         if (this.reason !== USER_INITIATED || this.lastProcessingResult !== NO_RECORDS_PROCESSED)
           this.#say(OK, USER_INITIATED);
         return;
       }
       const { result, reason } = sourceProblem(error);
+      this.#trouble = { error, result, reason };
       this.#say(result, reason ?? USER_INITIATED, error);
       this.warn(`source ${error.code}`, `${error.message} ${error.cure}`);
       if (reason === AUTHENTICATION_ERROR) this.#renewLater();
@@ -228,9 +246,13 @@ export class ActiveMapping {
     warning: (key, text) => this.warn(key, text),
   };
 
-  /** Says something that a person should know, once for each `key`. */
+  /** Says something that a person should know, once for each `key`. The last of them are kept. */
   warn(key: string, text: string): void {
-    if (this.#warnings.has(key) || this.#warnings.size >= MOST_WARNINGS) return;
+    if (this.#warnings.has(key)) return;
+    for (const oldest of this.#warnings.keys()) {
+      if (this.#warnings.size < MOST_WARNINGS) break;
+      this.#warnings.delete(oldest);
+    }
     this.#warnings.set(key, text);
     mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
   }

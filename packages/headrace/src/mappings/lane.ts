@@ -3,6 +3,7 @@
  * gets a new lane. Never are two batches with records of one lane in flight: `work` is worked off from its front.
  */
 import { HeaderCursor, RecordCursor } from '@headrace/kafka-records';
+import type { HeadraceError } from '../errors.ts';
 import type { AssignedPartition, RecordChunk, TopicPartition } from '../kafka/contract.ts';
 import { estimatePayload, partitionHead } from './event-writer.ts';
 import type { FilterRecord, RecordFilter } from './filter-record.ts';
@@ -37,7 +38,7 @@ export class Lane {
   /** Being handed back: nothing new begins. Written by the poller. */
   draining = false;
   /** Records cannot be decoded: the lane stands still. Written by the poller. */
-  broken: Error | undefined;
+  broken: HeadraceError | undefined;
   /** Offset that the last commit request carried. Written by the poller. */
   requestedCommit: number;
   /** When the first pending record was buffered (ms). */

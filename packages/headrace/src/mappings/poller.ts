@@ -62,6 +62,8 @@ export class Poller implements ConsumerListener {
   readonly #drains: Drains;
   #revokeTimeout: number;
 
+  /** What the consumer said last. */
+  #sourceTrouble: HeadraceError | undefined;
   #isEnding = false;
   #stopped = false;
   #stepping = false;
@@ -202,7 +204,13 @@ export class Poller implements ConsumerListener {
   }
 
   onStatus(error: HeadraceError | undefined): void {
-    this.#context.observer.source(error);
+    this.#sourceTrouble = error;
+    this.#tellSource();
+  }
+
+  #tellSource(): void {
+    const broken = [...this.#lanes.values()].find((lane) => lane.broken !== undefined);
+    this.#context.observer.source(this.#sourceTrouble ?? broken?.broken);
   }
 
   onSkipped(skipped: { topic: string; partition: number; from: number; to: number; reason: string }): void {
@@ -516,12 +524,13 @@ export class Poller implements ConsumerListener {
       this.#committer.forget(lane);
       this.#lanes.delete(lane.assigned);
     }
+    if (lanes.some(({ broken }) => broken !== undefined)) this.#tellSource();
   }
 
   /** Nothing after a record that cannot be decoded is handed out: skipping it would be silent loss. */
   #break(lane: Lane, error: unknown): void {
     lane.broken = toHeadraceError(error, 'KAFKA_CORRUPT_BATCH');
-    this.#context.observer.source(toHeadraceError(error, 'KAFKA_CORRUPT_BATCH'));
+    this.#tellSource();
     this.#context.observer.warning(`broken ${lane.name}`, `${lane.name} stands still: ${lane.broken.message}`);
   }
 
