@@ -10,9 +10,15 @@ export const isCertificateError = (code: string): boolean =>
   /CERT|SIGNATURE|ISSUER|SELF_SIGNED|HOSTNAME/.test(code) ||
   code === 'EPROTO';
 
+/** Whose certificate is at fault: Lambda tells these apart (spec ESM 3.2). In `details.tlsFault`; absent: the server's. */
+export type TlsFault = 'client refused' | 'client unusable';
+
 /** What a failed handshake means. */
 export function tlsError(address: Address, error: NodeJS.ErrnoException): HeadraceError {
   const code = error.code ?? '';
+  const isClientRefused =
+    /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN)|HANDSHAKE_FAILURE/.test(code);
+  const fault: TlsFault | undefined = isClientRefused ? 'client refused' : undefined;
   const what = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/.test(code)
     ? 'the certificate is signed by an authority that is not trusted here'
     : code === 'ERR_TLS_CERT_ALTNAME_INVALID'
@@ -21,7 +27,7 @@ export function tlsError(address: Address, error: NodeJS.ErrnoException): Headra
         ? 'the certificate has expired'
         : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
           ? 'the listener does not speak TLS, or closed the connection during the handshake'
-          : /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN)|HANDSHAKE_FAILURE/.test(code)
+          : isClientRefused
             ? 'the broker asks for a client certificate that it trusts'
             : 'the handshake failed';
   return new HeadraceError(
@@ -29,7 +35,7 @@ export function tlsError(address: Address, error: NodeJS.ErrnoException): Headra
     `TLS with ${address.host}:${address.port}: ${what} (${(error as { reason?: string }).reason ?? error.message})`,
     {
       cause: error,
-      details: { tlsCode: code },
+      details: { tlsCode: code, ...(fault === undefined ? {} : { tlsFault: fault }) },
     },
   );
 }
@@ -38,9 +44,10 @@ type TlsConfiguration = NonNullable<ClusterConfiguration['tls']>;
 
 /** Why key, certificate or authority cannot be used at all; OpenSSL's own words name neither. */
 export function unusableTls(address: Address, tls: TlsConfiguration, error: NodeJS.ErrnoException): HeadraceError {
+  const fault: TlsFault = 'client unusable';
   return new HeadraceError('KAFKA_TLS', `TLS with ${address.host}:${address.port}: ${reasonOf(tls, error)}`, {
     // Not the cause itself: it may carry the options, and with them the key.
-    details: { tlsCode: error.code ?? '' },
+    details: { tlsCode: error.code ?? '', tlsFault: fault },
   });
 }
 

@@ -16,6 +16,7 @@ import type { FailureCondition } from './settlement.ts';
 import type { Slice } from './slice.ts';
 import {
   AUTHENTICATION_ERROR,
+  CONFIGURATION_ERROR,
   DESTINATION_UNREACHABLE,
   FUNCTION_CALL_FAILED,
   NO_RECORDS_PROCESSED,
@@ -167,7 +168,7 @@ export class ActiveMapping {
     if (this.#closing || this.#renewTimer !== undefined || this.#consumer === undefined) return;
     this.#renewTimer = this.#context.clock.setTimeout(() => {
       this.#renewTimer = undefined;
-      if (!this.#closing && this.reason === AUTHENTICATION_ERROR) this.#renewing = this.#renew();
+      if (!this.#closing && isAboutCredentials(this.reason)) this.#renewing = this.#renew();
     }, RESOLVE_AGAIN_MILLISECONDS);
   }
 
@@ -224,7 +225,7 @@ export class ActiveMapping {
       this.#trouble = { error, result, reason };
       this.#say(result, reason ?? USER_INITIATED, error);
       this.warn(`source ${error.code}`, `${error.message} ${error.cure}`);
-      if (reason === AUTHENTICATION_ERROR) this.#renewLater();
+      if (isAboutCredentials(reason)) this.#renewLater();
     },
     destinationFailed: (error) => {
       this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);
@@ -257,6 +258,10 @@ export class ActiveMapping {
     mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
   }
 }
+
+/** What new secrets can cure. */
+const isAboutCredentials = (reason: string | undefined): boolean =>
+  reason === AUTHENTICATION_ERROR || reason === CONFIGURATION_ERROR;
 
 /** One name a mapping: two mappings of an engine may be members of the same group. */
 function memberName(engine: string, uuid: string): string {

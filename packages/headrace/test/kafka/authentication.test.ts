@@ -5,6 +5,7 @@ import type { ErrorCode, HeadraceError } from '../../src/errors.ts';
 import { unsecuredToken } from '../../src/kafka/client-properties.ts';
 import { Cluster } from '../../src/kafka/cluster.ts';
 import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
+import { sourceProblem } from '../../src/mappings/status.ts';
 import { createTopics, produce, Recorder } from './harness.ts';
 
 const alice = (password = 'secret') => ({ username: 'alice', password });
@@ -42,13 +43,19 @@ describe('authentication on Apache Kafka', { skip: needs('java', 'maven', 'opens
     await using reader = new Recorder(configuration, { topics: ['t'] }, { groupProtocol: 'classic' }).start();
     await eventually(() => reader.count === 1, { what: () => `no record: ${reader.status?.message}` });
   };
-  const refuses = async (configuration: ClusterConfiguration, code: ErrorCode, message: RegExp): Promise<void> => {
+  const refuses = async (
+    configuration: ClusterConfiguration,
+    code: ErrorCode,
+    message: RegExp,
+    result?: RegExp,
+  ): Promise<void> => {
     const cluster = new Cluster(configuration, { connectTimeoutMilliseconds: 3000 });
     try {
       await assert.rejects(cluster.refresh(['t']), (error: HeadraceError) => {
         assert.equal(error.code, code, error.message);
         assert.match(error.message, message);
         assert.doesNotMatch(error.message, /wrong-secret/);
+        if (result !== undefined) assert.match(sourceProblem(error).result, result);
         return true;
       });
     } finally {
@@ -64,7 +71,7 @@ describe('authentication on Apache Kafka', { skip: needs('java', 'maven', 'opens
 
     test(`${mechanism} with a wrong password is told apart as an authentication error`, async () => {
       const sasl = { mechanism, ...alice('wrong-secret') };
-      await refuses(at('saslPlaintext', { sasl }), 'KAFKA_AUTHENTICATION', /SASL_AUTHENTICATION_FAILED/);
+      await refuses(at('saslPlaintext', { sasl }), 'KAFKA_AUTHENTICATION', /SASL_AUTHENTICATION_FAILED/, /SASL/);
       await refuses(at('saslSsl', { sasl, tls: ca() }), 'KAFKA_AUTHENTICATION', /SASL_AUTHENTICATION_FAILED/);
     });
   }
@@ -84,15 +91,22 @@ describe('authentication on Apache Kafka', { skip: needs('java', 'maven', 'opens
   test('mutual TLS is let in with a certificate that the broker trusts, and not without', async () => {
     await reads(at('ssl', { tls: clientCertificate() }));
     const cluster = new Cluster(at('ssl', { tls: ca() }), { connectTimeoutMilliseconds: 3000 });
-    await assert.rejects(cluster.refresh(['t']), { code: 'KAFKA_TLS', message: /client certificate/ });
+    await assert.rejects(cluster.refresh(['t']), (error: HeadraceError) => {
+      assert.match(error.message, /client certificate/);
+      assert.deepEqual(sourceProblem(error), {
+        result: 'PROBLEM: Server failed to authenticate Lambda',
+        reason: 'EVENT_SOURCE_AUTHN_ERROR',
+      });
+      return error.code === 'KAFKA_TLS';
+    });
     cluster.close();
   });
 
   test('an unknown authority is refused, and so is a key that cannot be used', async () => {
     const sasl = { mechanism: 'PLAIN', ...alice() };
-    await refuses(at('saslSsl', { sasl, tls: {} }), 'KAFKA_TLS', /authority that is not trusted/);
+    await refuses(at('saslSsl', { sasl, tls: {} }), 'KAFKA_TLS', /not trusted/, /Lambda failed to authenticate server/);
     const tls = { ...clientCertificate(), privateKey: 'no key' };
-    await refuses(at('ssl', { tls }), 'KAFKA_TLS', /TLS with/);
+    await refuses(at('ssl', { tls }), 'KAFKA_TLS', /TLS with/, /Provided certificate or private key is invalid/);
   });
 
   test('a certificate for another name is refused, unless names are not looked at', async () => {
