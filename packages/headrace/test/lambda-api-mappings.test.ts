@@ -112,6 +112,15 @@ test('an update keeps what it does not name, replaces lists, and clears by the e
   for (const member of ['FilterCriteria', 'DestinationConfig', 'ProvisionedPollerConfig']) {
     assert.equal(member in cleared, false, member);
   }
+  await update({ ProvisionedPollerConfig: { MaximumPollers: 4 } });
+  const over = await call(world.endpoint, 'PUT', `${collection}/${uuid}`, {
+    ProvisionedPollerConfig: { MinimumPollers: 5 },
+  });
+  assert.deepEqual(
+    [over.status, over.body['message']],
+    [400, 'maximumPollers must be greater than or equal to minimumPollers.'],
+    'one bound is held against the other that was set before',
+  );
   assert.equal((await update({ Enabled: false }))['State'], 'Disabling');
   assert.equal((await settled(uuid))['State'], 'Disabled');
   assert.equal((await update({ Enabled: true }))['State'], 'Enabling');
@@ -201,6 +210,64 @@ test('the same function, topic and an overlapping broker list is one mapping too
       },
     ],
   );
+});
+
+test('a consumer group belongs to one mapping, also where another cluster is named: both names may stand for one', async () => {
+  const ConsumerGroupId = 'only-one';
+  const uuid = await create(self({ SelfManagedKafkaEventSourceConfig: { ConsumerGroupId } }));
+  const { status, type, body } = await call(world.endpoint, 'POST', collection, {
+    FunctionName: 'consumer',
+    EventSourceArn: cluster,
+    Topics: ['grouped'],
+    AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId },
+  });
+  assert.deepEqual([status, type], [409, 'ResourceConflictException']);
+  assert.match(String(body['message']), new RegExp(`^The consumer group \\("only-one"\\) is used by .* ${uuid}`));
+});
+
+// Spec ESM 13.1, cell by cell, at the door.
+const secret = `arn:aws:secretsmanager:${region}:${accountId}:secret:s`;
+const network = [
+  { Type: 'VPC_SUBNET', URI: 'subnet:subnet-0abc' },
+  { Type: 'VPC_SECURITY_GROUP', URI: 'security_group:sg-0abc' },
+];
+const cells: readonly [access: readonly { Type: string; URI: string }[], msk: boolean, selfManaged: boolean][] = [
+  [[], true, true],
+  [[{ Type: 'SASL_SCRAM_512_AUTH', URI: secret }], true, true],
+  [[{ Type: 'SASL_SCRAM_256_AUTH', URI: secret }], false, true],
+  [[{ Type: 'BASIC_AUTH', URI: secret }], false, true],
+  [[{ Type: 'CLIENT_CERTIFICATE_TLS_AUTH', URI: secret }], true, true],
+  [[{ Type: 'SERVER_ROOT_CA_CERTIFICATE', URI: secret }], false, true],
+  [network, false, true],
+  [[network[0]!], false, false],
+  [[network[1]!], false, false],
+  [[{ Type: 'VIRTUAL_HOST', URI: '/' }], false, false],
+];
+
+test('each access configuration is taken or refused by its kind of cluster, on create and on update', async () => {
+  for (const isManaged of [true, false]) {
+    const request = (): Record<string, unknown> =>
+      isManaged ? { FunctionName: 'consumer', EventSourceArn: cluster, Topics: [`topic-${++topics}`] } : self();
+    const uuid = await create(request());
+    for (const [SourceAccessConfigurations, msk, selfManaged] of cells) {
+      const isTaken = isManaged ? msk : selfManaged;
+      const what = `${SourceAccessConfigurations.map(({ Type }) => Type)} for ${isManaged ? 'MSK' : 'self-managed'}`;
+      const answers = [
+        await call(world.endpoint, 'POST', collection, { ...request(), SourceAccessConfigurations }),
+        await call(world.endpoint, 'PUT', `${collection}/${uuid}`, { SourceAccessConfigurations }),
+      ];
+      for (const { status, type, body } of answers) {
+        assert.equal(status, isTaken ? 202 : 400, `${what}: ${JSON.stringify(body)}`);
+        if (isTaken) continue;
+        assert.equal(type, 'InvalidParameterValueException');
+        assert.match(
+          String(body['message']),
+          /SourceAccessConfigurations\[0\]\.Type|VPC_SUBNET and VPC_SECURITY_GROUP/,
+        );
+      }
+      await settled(uuid);
+    }
+  }
 });
 
 test('lists hold a hundred mappings a page, each once, by function when asked', async () => {
@@ -298,6 +365,24 @@ const refusals: readonly [string, () => object, string, string][] = [
     () => self({ SelfManagedKafkaEventSourceConfig: { ConsumptionMode: 'Queue' } }),
     'InvalidParameterValueException',
     "Unsupported 'ConsumptionMode' parameter for given event source mapping type",
+  ],
+  [
+    'more than one topic',
+    () => self({ Topics: ['one', 'two'] }),
+    'ValidationException',
+    "1 validation error detected: Value '[one, two]' at 'topics' failed to satisfy constraint: Member must have length less than or equal to 1",
+  ],
+  [
+    'a timestamp in the future',
+    () => self({ StartingPosition: 'AT_TIMESTAMP', StartingPositionTimestamp: Date.now() / 1000 + 3600 }),
+    'InvalidParameterValueException',
+    "'startingPositionTimestamp' must not be in the future.",
+  ],
+  [
+    'no topic',
+    () => self({ Topics: undefined }),
+    'InvalidParameterValueException',
+    "Required 'topics' parameter is missing.",
   ],
   [
     'an age between 0 and 59',

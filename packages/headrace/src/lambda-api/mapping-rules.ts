@@ -1,4 +1,6 @@
 import type { CreateEventSourceMappingRequest, UpdateEventSourceMappingRequest } from '@aws-sdk/client-lambda';
+import { HeadraceError } from '../errors.ts';
+import { validateAccess } from '../kafka/index.ts';
 import type { MappingDefinition } from '../mappings/definition.ts';
 import { compileFilterCriteria, InvalidFilterError } from '../mappings/filter.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
@@ -21,6 +23,7 @@ const defaultBatchSize = 100;
 const maximumFilters = 10;
 const shortestRecordAge = 60;
 const mostPollers = 2_000;
+const defaultMaximumPollers = 200;
 
 const unsupported = (parameter: string): LambdaError =>
   invalidParameter(`Unsupported '${parameter}' parameter for given event source mapping type.`);
@@ -135,6 +138,7 @@ function changes(
       : { ...before?.provisionedPollerConfig, ...request.ProvisionedPollerConfig };
   const isProvisioned =
     request.ProvisionedPollerConfig === undefined ? isGiven(pollers) : isGiven(request.ProvisionedPollerConfig);
+  if (isProvisioned) checkPollers(pollers ?? {});
   const access = request.SourceAccessConfigurations ?? before?.sourceAccessConfigurations;
   const window = request.MaximumBatchingWindowInSeconds ?? before?.maximumBatchingWindowInSeconds;
   const attempts = request.MaximumRetryAttempts ?? before?.maximumRetryAttempts;
@@ -243,11 +247,14 @@ function checkSettings(request: Settings, isManaged: boolean, topics: readonly s
   if (age !== undefined && age !== -1 && age < shortestRecordAge) {
     throw invalidParameter(`maximumRecordAgeInSeconds must be -1 or between ${shortestRecordAge} and 604800.`);
   }
-  const { MinimumPollers, MaximumPollers } = request.ProvisionedPollerConfig ?? {};
-  if (MaximumPollers !== undefined && MaximumPollers > mostPollers) {
+}
+
+/** `pollers` as they will be: an update may name one of the two bounds alone. */
+function checkPollers({ MinimumPollers, MaximumPollers = defaultMaximumPollers }: Pollers): void {
+  if (MaximumPollers > mostPollers) {
     throw invalidParameter(`maximumPollers must be less than or equal to ${mostPollers}.`);
   }
-  if (MinimumPollers !== undefined && MaximumPollers !== undefined && MaximumPollers < MinimumPollers) {
+  if (MinimumPollers !== undefined && MaximumPollers < MinimumPollers) {
     throw invalidParameter('maximumPollers must be greater than or equal to minimumPollers.');
   }
 }
@@ -285,21 +292,16 @@ function checkFilters({ FilterCriteria }: Settings): void {
   }
 }
 
-const authentications = [
-  'BASIC_AUTH',
-  'SASL_SCRAM_512_AUTH',
-  'SASL_SCRAM_256_AUTH',
-  'CLIENT_CERTIFICATE_TLS_AUTH',
-] as const;
-
 function checkAccess({ SourceAccessConfigurations = [] }: Settings, isManaged: boolean): void {
-  const types = SourceAccessConfigurations.map(({ Type }) => Type);
-  if (types.some((type) => type === 'VIRTUAL_HOST')) throw unsupported('sourceAccessConfigurations');
-  if (isManaged && types.includes('BASIC_AUTH')) throw unsupported('sourceAccessConfigurations');
-  if (types.includes('VPC_SUBNET') !== types.includes('VPC_SECURITY_GROUP')) {
-    throw invalidParameter('VPC_SUBNET and VPC_SECURITY_GROUP must be specified together.');
+  const given = SourceAccessConfigurations.map(({ Type = '', URI = '' }) => ({ Type, URI }));
+  const has = (type: string): boolean => given.some(({ Type }) => Type === type);
+  try {
+    validateAccess(isManaged ? 'MSK' : 'SELF_MANAGED', given);
+  } catch (error) {
+    if (HeadraceError.is(error)) throw invalidParameter(error.message);
+    throw error;
   }
-  if (authentications.filter((type) => types.includes(type)).length > 1) {
-    throw invalidParameter('Only one authentication mechanism can be specified in sourceAccessConfigurations.');
+  if (has('VPC_SUBNET') !== has('VPC_SECURITY_GROUP')) {
+    throw invalidParameter('VPC_SUBNET and VPC_SECURITY_GROUP must be specified together.');
   }
 }

@@ -129,7 +129,8 @@ function referenceArn(context: Context, text: string): string {
 
 /**
  * One mapping for a function, a topic and a cluster: lists of brokers that overlap are one cluster. A consumer group
- * belongs to one mapping.
+ * belongs to one mapping of the account, on whatever cluster: two names may stand for the same one here, and members
+ * of one group would share out the records among their functions.
  */
 function refuseDuplicate(context: Context, wanted: MappingDefinition): void {
   for (const { definition, status } of context.mappings.list()) {
@@ -138,9 +139,8 @@ function refuseDuplicate(context: Context, wanted: MappingDefinition): void {
       wanted.eventSourceArn === undefined
         ? wanted.bootstrapServers!.some((server) => definition.bootstrapServers?.includes(server))
         : wanted.eventSourceArn === definition.eventSourceArn;
-    if (!sameCluster) continue;
     const sameTopics = wanted.topics.join() === definition.topics.join();
-    if (sameTopics && wanted.functionArn === definition.functionArn) {
+    if (sameCluster && sameTopics && wanted.functionArn === definition.functionArn) {
       const source = wanted.eventSourceArn ?? wanted.bootstrapServers!.join(',');
       throw conflict(
         `An event source mapping with event source ("${source}"), function ("${wanted.functionArn}"), topics ("${wanted.topics.join(',')}") already exists. Please update or delete the existing mapping with UUID ${definition.uuid}`,
