@@ -129,6 +129,23 @@ class KafkaServer implements Kafka {
     archive: string | undefined,
     controller?: { server: KafkaServer; nodeId: number },
   ): Promise<KafkaServer> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await KafkaServer.#attempt(installation, options, archive, controller);
+      } catch (error) {
+        // The ports were free a moment before: on a busy machine somebody else may be faster.
+        const isTaken = error instanceof Error && error.message.includes('Address already in use');
+        if (!isTaken || attempt === 3) throw error;
+      }
+    }
+  }
+
+  static async #attempt(
+    installation: KafkaInstallation,
+    options: KafkaOptions,
+    archive: string | undefined,
+    controller: { server: KafkaServer; nodeId: number } | undefined,
+  ): Promise<KafkaServer> {
     const folder = temporaryFolder('kafka');
     try {
       const certificateFolder = join(folder, 'certificates');
