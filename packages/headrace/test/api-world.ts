@@ -68,6 +68,11 @@ export class QuietSupervisor implements MappingSupervisor {
       toDestination: 0,
       committed: 0,
       rebalances: 0,
+      pollingErrors: 0,
+      receivedBytes: 0,
+      invokedRecords: 0,
+      failedRecords: 0,
+      destinationErrors: 0,
     };
     return { uuid, functionArn, topics, consumerGroupId, ...status, pollers: 0, partitions: [], warnings: [], counts };
   }

@@ -486,6 +486,9 @@ describe('destinations', () => {
     assert.equal(engine.committed(), 3);
     const { counts } = engine.supervisor.snapshot(UUID)!;
     assert.deepEqual([counts.toDestination, counts.succeeded, counts.dropped], [2, 1, 0]);
+    // Two records twice, both times in vain, then the third; the queue was down twice.
+    assert.deepEqual([counts.invokedRecords, counts.failedRecords, counts.destinationErrors], [5, 4, 2]);
+    assert.ok(counts.receivedBytes > 0);
   });
 
   test('retried without a limit it is there after eleven invocations; throttles are none', async () => {
@@ -702,6 +705,39 @@ describe('diagnostics channels', () => {
 });
 
 describe('warnings', () => {
+  test('are said each time, however many; the last fifty are kept', async () => {
+    const said: string[] = [];
+    const listener = (message: unknown): void => void said.push((message as { warning: string }).warning);
+    subscribe('headrace:mapping:warning', listener);
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition());
+    await engine.run(1000);
+    const [member] = engine.kafka.group('group').members;
+    for (let i = 0; i < 60; i++)
+      member!.skip({ topic: 'orders', partition: 0, from: 10 * i, to: 10 * i + 5, reason: 'they had expired' });
+    unsubscribe('headrace:mapping:warning', listener);
+    assert.equal(said.length, 60);
+    const { warnings } = engine.supervisor.snapshot(UUID)!;
+    assert.equal(warnings.length, 50);
+    assert.match(warnings.at(-1)!, /^Offsets 590 to 594 of orders-0 could not be read any more: they had expired\.$/);
+  });
+
+  test('partial failures count the records that the function named', async () => {
+    const engine = new SimulatedEngine({ backoff: { initialMilliseconds: 10, maximumMilliseconds: 10 } });
+    engine.handler = () =>
+      engine.invocations.length === 1
+        ? succeed({ batchItemFailures: [{ itemIdentifier: { partition: 'orders-0', offset: 1 } }] })
+        : succeed();
+    engine.supervisor.create(definition({ functionResponseTypes: ['ReportBatchItemFailures'] }));
+    engine.produce(0, ...values(3));
+    await engine.run(2000);
+    const { counts } = engine.supervisor.snapshot(UUID)!;
+    assert.deepEqual(
+      [counts.invocations, counts.invokedRecords, counts.failedInvocations, counts.failedRecords, counts.succeeded],
+      [2, 4, 1, 1, 3],
+    );
+  });
+
   test('a function that answers a batch with statusCode 500 is told once that nobody reads it', async () => {
     const engine = new SimulatedEngine();
     engine.handler = () => succeed({ statusCode: 500, body: 'oops' });

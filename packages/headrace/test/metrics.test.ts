@@ -14,7 +14,7 @@ const snapshot: MappingSnapshot = {
   stateTransitionReason: 'USER_INITIATED',
   lastProcessingResult: 'OK',
   lastModified: 1,
-  pollers: 2,
+  pollers: 12,
   warnings: [],
   partitions: [
     {
@@ -41,6 +41,11 @@ const snapshot: MappingSnapshot = {
     toDestination: 4,
     committed: 90,
     rebalances: 1,
+    receivedBytes: 12_345,
+    invokedRecords: 84,
+    failedRecords: 6,
+    destinationErrors: 5,
+    pollingErrors: 7,
   },
 };
 
@@ -96,7 +101,15 @@ it('what mappings and functions count is there in Prometheus form, and nothing c
     'headrace_mapping_on_failure_destination_delivered_events_total{uuid="u-1"}': 4,
     'headrace_mapping_committed_events_total{uuid="u-1"}': 90,
     'headrace_mapping_invoke_errors_total{uuid="u-1"}': 1,
-    'headrace_mapping_pollers{uuid="u-1"}': 2,
+    'headrace_mapping_invoked_events_total{uuid="u-1"}': 84,
+    'headrace_mapping_failed_invoke_events_total{uuid="u-1"}': 6,
+    'headrace_mapping_polling_errors_total{uuid="u-1"}': 7,
+    'headrace_mapping_on_failure_destination_delivery_errors_total{uuid="u-1"}': 5,
+    'headrace_mapping_polled_bytes_total{uuid="u-1"}': 12_345,
+    'headrace_mapping_sum_offset_lag_records{uuid="u-1"}': 31,
+    'headrace_mapping_max_offset_lag_records{uuid="u-1"}': 31,
+    'headrace_mapping_event_poller_units{uuid="u-1"}': 2,
+    'headrace_mapping_pollers{uuid="u-1"}': 12,
     'headrace_mapping_offset_lag_records{uuid="u-1",topic="orders",partition="3"}': 30,
     'headrace_mapping_offset_lag_seconds{uuid="u-1",topic="orders",partition="3"}': 1.5,
     'headrace_mapping_blocked{uuid="u-1",topic="orders",partition="3"}': 0,

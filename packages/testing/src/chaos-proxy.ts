@@ -13,6 +13,8 @@ export interface ChaosBehaviour {
   blackHole: boolean;
   /** Refuse connections: accept, and reset at once. */
   refuse: boolean;
+  /** Spoil the last byte of this text wherever it goes to the client in one piece: a bit that fell over. */
+  spoil: string | undefined;
 }
 
 export interface ChaosProxyOptions extends Partial<ChaosBehaviour> {
@@ -48,8 +50,8 @@ export class ChaosProxy implements AsyncDisposable {
   }
 
   private constructor(options: ChaosProxyOptions) {
-    const { target, seed = 1, cutAfterMs, delayMs = 0, blackHole = false, refuse = false } = options;
-    this.behaviour = { cutAfterMs, delayMs, blackHole, refuse };
+    const { target, seed = 1, cutAfterMs, delayMs = 0, blackHole = false, refuse = false, spoil } = options;
+    this.behaviour = { cutAfterMs, delayMs, blackHole, refuse, spoil };
     this.#random = new SeededRandom(seed);
     const colon = target.lastIndexOf(':');
     this.#host = target.slice(0, colon);
@@ -103,7 +105,7 @@ export class ChaosProxy implements AsyncDisposable {
     client.setNoDelay(true);
     upstream.setNoDelay(true);
     this.#pass(client, upstream, pair.held);
-    this.#pass(upstream, client, pair.held);
+    this.#pass(upstream, client, pair.held, (chunk) => this.#spoil(chunk));
     let timer: NodeJS.Timeout | undefined;
     if (this.behaviour.cutAfterMs) {
       const [low, high] = this.behaviour.cutAfterMs;
@@ -123,7 +125,7 @@ export class ChaosProxy implements AsyncDisposable {
   }
 
   /** Passes bytes on in order, one chunk at a time: the sender waits while a chunk is held back. */
-  #pass(from: Socket, to: Socket, held: (() => void)[]): void {
+  #pass(from: Socket, to: Socket, held: (() => void)[], change: (chunk: Buffer) => void = () => {}): void {
     const forward = (chunk: Buffer): void => {
       if (to.destroyed) return;
       if (to.write(chunk)) from.resume();
@@ -131,11 +133,21 @@ export class ChaosProxy implements AsyncDisposable {
     };
     from.on('data', async (chunk: Buffer) => {
       from.pause();
+      change(chunk);
       if (this.behaviour.delayMs > 0) await delay(this.behaviour.delayMs);
       if (this.behaviour.blackHole) held.push(() => forward(chunk));
       else forward(chunk);
     });
     from.on('end', () => to.end());
+  }
+
+  #spoil(chunk: Buffer): void {
+    const { spoil } = this.behaviour;
+    if (spoil === undefined) return;
+    for (let at = chunk.indexOf(spoil); at >= 0; at = chunk.indexOf(spoil, at + 1)) {
+      const last = at + Buffer.byteLength(spoil) - 1;
+      chunk[last] = chunk[last]! ^ 1;
+    }
   }
 
   #cut(pair: { client: Socket; upstream: Socket }): void {

@@ -89,6 +89,8 @@ export interface GroupConsumer {
   readonly partitions: readonly AssignedPartition[];
   /** Rebalances since the start. */
   readonly rebalances: number;
+  /** Requests for records, metadata, offsets or membership that failed and were trouble, since the start. */
+  readonly pollingErrors: number;
 }
 
 export type StartingPosition =

@@ -104,6 +104,10 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
     return this.#options.isolationLevel === 'READ_COMMITTED' ? 1 : 0;
   }
 
+  get pollingErrors(): number {
+    return this.#troubles.errors;
+  }
+
   get partitions(): readonly AssignedPartition[] {
     return [...this.#owned.values()].flatMap(({ reader }) => (reader === undefined ? [] : [reader]));
   }

@@ -23,6 +23,8 @@ export class TroubleBoard {
   readonly #troubles = new Map<string, HeadraceError>();
   readonly #onStatus: (error: HeadraceError | undefined) => void;
   #told: HeadraceError | undefined;
+  /** How often something failed, told or not. */
+  errors = 0;
 
   constructor(onStatus: (error: HeadraceError | undefined) => void) {
     this.#onStatus = onStatus;
@@ -31,7 +33,10 @@ export class TroubleBoard {
   set(source: string, error: HeadraceError | undefined): void {
     if (error === undefined) {
       if (!this.#troubles.delete(source)) return;
-    } else this.#troubles.set(source, error);
+    } else {
+      this.errors++;
+      this.#troubles.set(source, error);
+    }
     let worst: HeadraceError | undefined;
     for (const each of this.#troubles.values()) if (worst === undefined || rank(each) < rank(worst)) worst = each;
     if (worst?.code === this.#told?.code && worst?.message === this.#told?.message) return;

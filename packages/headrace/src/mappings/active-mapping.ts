@@ -50,6 +50,7 @@ export class ActiveMapping {
   #trouble: { readonly error: HeadraceError; readonly result: string; readonly reason: string | undefined } | undefined;
   /** It was a former consumer that said so: the next one says nothing where all is well. */
   #isFormerTrouble = false;
+  #formerPollingErrors = 0;
   #definition: MappingDefinition;
   #cluster: KafkaCluster | undefined;
   #consumer: GroupConsumer | undefined;
@@ -85,6 +86,11 @@ export class ActiveMapping {
 
   get rebalances(): number {
     return this.#consumer?.rebalances ?? 0;
+  }
+
+  /** Also of consumers that are gone, and of attempts to find the cluster at all. */
+  get pollingErrors(): number {
+    return this.#formerPollingErrors + (this.#consumer?.pollingErrors ?? 0);
   }
 
   get warnings(): string[] {
@@ -156,6 +162,7 @@ export class ActiveMapping {
       this.#isFormerTrouble = this.#trouble !== undefined;
       this.#consumer.start();
     } catch (error) {
+      this.#formerPollingErrors++;
       this.#observer.source(startError(error));
       if (!this.#closing) {
         this.#timer = this.#context.clock.setTimeout(() => void this.#start(), RESOLVE_AGAIN_MILLISECONDS);
@@ -175,6 +182,7 @@ export class ActiveMapping {
   async #renew(): Promise<void> {
     const consumer = this.#consumer;
     const cluster = this.#cluster;
+    this.#formerPollingErrors = this.pollingErrors;
     this.#consumer = undefined;
     this.#cluster = undefined;
     await consumer?.close({ timeoutMilliseconds: this.#context.revokeTimeoutMilliseconds });

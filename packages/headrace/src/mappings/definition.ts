@@ -113,6 +113,15 @@ export interface MappingSnapshot extends MappingStatus {
     readonly toDestination: number;
     readonly committed: number;
     readonly rebalances: number;
+    /** As fetched, uncompressed. */
+    readonly receivedBytes: number;
+    /** In all invocations; who is tried again counts again. */
+    readonly invokedRecords: number;
+    /** In invocations that failed; of a partial response what it names. */
+    readonly failedRecords: number;
+    /** Attempts to deliver to the on-failure destination that failed. */
+    readonly destinationErrors: number;
+    readonly pollingErrors: number;
   };
 }
 

@@ -11,6 +11,7 @@ import {
 } from '../telemetry/channels.ts';
 import type { Lane } from './lane.ts';
 import type { MappingOptions } from './options.ts';
+import type { Settlement } from './settlement.ts';
 import { type Slice, singleRecords } from './slice.ts';
 import { partitionSnapshot } from './snapshot.ts';
 import type { WorkItem } from './work-item.ts';
@@ -26,6 +27,16 @@ export class PollerCounts {
   toDestination = 0;
   committed = 0;
   rebalances = 0;
+  receivedBytes = 0;
+  invokedRecords = 0;
+  failedRecords = 0;
+  destinationErrors = 0;
+}
+
+/** How many of `count` records do not come out of an invocation as done. */
+export function failedRecords(fates: Settlement['fates'], count: number): number {
+  if ('kind' in fates) return fates.kind === 'done' ? 0 : count;
+  return fates.reduce((sum, { kind }) => sum + (kind === 'done' ? 0 : 1), 0);
 }
 
 export function publishBatch(options: MappingOptions, item: WorkItem, payload: Buffer): void {

@@ -24,6 +24,7 @@ import type { MappingOptions } from './options.ts';
 import { HEAD_ROOM_BYTES, payloadCapacity, releasePayload } from './payload-buffers.ts';
 import { type PollerContext, randomUuid } from './poller-context.ts';
 import {
+  failedRecords,
   PollerCounts,
   publishBatch,
   publishFiltered,
@@ -310,6 +311,7 @@ export class Poller implements ConsumerListener {
     if (taken.received > 0) {
       this.counts.received += taken.received;
       this.counts.filtered += taken.filtered;
+      this.counts.receivedBytes += taken.bytes;
       publishFiltered(this.#options, taken);
       if (taken.received === taken.filtered) this.#context.observer.processed(undefined);
     }
@@ -378,6 +380,7 @@ export class Poller implements ConsumerListener {
     this.#inFlight++;
     this.#context.memory.take(payloadCapacity(payload));
     this.counts.invocations++;
+    this.counts.invokedRecords += item.count;
     publishBatch(this.#options, item, payload);
     // The log tail costs the function's side work: it is asked for where somebody will want to read it.
     const ended = this.#context.invoke(functionArn, payload, item.failures > 0 ? AGAIN : FIRST);
@@ -411,7 +414,10 @@ export class Poller implements ConsumerListener {
       this.#scale.throttled();
     }
     const settlement = settle(outcome, item, this.#options.rules, now, this.#context.random());
-    if (settlement.failure !== undefined) this.counts.failedInvocations++;
+    if (settlement.failure !== undefined) {
+      this.counts.failedInvocations++;
+      this.counts.failedRecords += failedRecords(settlement.fates, item.count);
+    }
     this.#context.observer.processed(settlement.failure);
     this.#apply(item, settlement, now);
     this.#step();
@@ -487,6 +493,7 @@ export class Poller implements ConsumerListener {
       () => ended({ kind: 'delivered' }),
       (error: unknown) => {
         const failure = toHeadraceError(error);
+        this.counts.destinationErrors++;
         observer.destinationFailed(failure);
         ended({ kind: 'undelivered', failure: { type: failure.code, message: failure.message } });
       },

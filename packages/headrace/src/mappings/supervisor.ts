@@ -189,7 +189,7 @@ class Supervisor implements MappingSupervisor, MappingOperations {
       pollers: poller?.pollers ?? 0,
       partitions: poller === undefined ? [] : [...poller.lanes].map((lane) => partitionSnapshot(lane, now)),
       warnings: active?.warnings ?? [],
-      counts: { ...counts, rebalances: active?.rebalances ?? 0 },
+      counts: { ...counts, rebalances: active?.rebalances ?? 0, pollingErrors: active?.pollingErrors ?? 0 },
     };
   }
 

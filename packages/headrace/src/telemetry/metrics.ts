@@ -115,6 +115,8 @@ function observeFunctions(registry: Registry, functions: Pick<FunctionEngine, 's
 const eventCounts = {
   polled: ['received', 'PolledEventCount: records read'],
   filtered_out: ['filtered', 'FilteredOutEventCount: records rejected by the filter'],
+  invoked: ['invokedRecords', 'InvokedEventCount: records handed to the function; retries count again'],
+  failed_invoke: ['failedRecords', 'FailedInvokeEventCount: records in invocations that failed'],
   dropped: ['dropped', 'DroppedEventCount: records given up without a destination'],
   on_failure_destination_delivered: ['toDestination', 'OnFailureDestinationDeliveredEventCount'],
   committed: ['committed', 'CommittedEventCount: sum of the committed offsets’ steps'],
@@ -159,6 +161,21 @@ function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, '
     ({ counts }) => counts.failedInvocations,
   );
   total(
+    'headrace_mapping_polling_errors_total',
+    'PollingErrorCount: requests to the cluster that failed',
+    ({ counts }) => counts.pollingErrors,
+  );
+  total(
+    'headrace_mapping_on_failure_destination_delivery_errors_total',
+    'OnFailureDestinationDeliveryErrorCount, DestinationDeliveryFailures: writes to the destination that failed',
+    ({ counts }) => counts.destinationErrors,
+  );
+  total(
+    'headrace_mapping_polled_bytes_total',
+    'EventPollerThroughputInBytes: bytes of records read, uncompressed',
+    ({ counts }) => counts.receivedBytes,
+  );
+  total(
     'headrace_mapping_throttles_total',
     'Invocations of the mapping that were throttled',
     ({ counts }) => counts.throttles,
@@ -169,6 +186,21 @@ function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, '
     ({ counts }) => counts.rebalances,
   );
   perMapping('headrace_mapping_pollers', 'ProvisionedPollers: pollers that run now', ({ pollers }) => pollers);
+  perMapping('headrace_mapping_event_poller_units', 'EventPollerUnit: ten pollers each', ({ pollers }) =>
+    Math.ceil(pollers / 10),
+  );
+  const uncommitted = ({ partitions }: MappingSnapshot): number[] =>
+    partitions.map(({ highWatermark, committedOffset }) => Math.max(0, highWatermark - committedOffset));
+  perMapping(
+    'headrace_mapping_sum_offset_lag_records',
+    'SumOffsetLag: records not yet committed, over the partitions of this engine',
+    (snapshot) => uncommitted(snapshot).reduce((sum, lag) => sum + lag, 0),
+  );
+  perMapping(
+    'headrace_mapping_max_offset_lag_records',
+    'MaxOffsetLag: records not yet committed of the partition that has most',
+    (snapshot) => Math.max(0, ...uncommitted(snapshot)),
+  );
   perMapping('headrace_mapping_enabled', '1 while the state is Enabled', ({ state }) => (state === 'Enabled' ? 1 : 0));
   const perPartition = (
     name: string,

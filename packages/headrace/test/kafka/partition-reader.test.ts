@@ -102,7 +102,11 @@ test('a batch that decompresses beyond the limit is told, not passed over', () =
   const reader = new PartitionReader(
     { topic: 't', partition: 0, epoch: 1 },
     { offset: 0, leaderEpoch: -1, metadata: '' },
-    { wake: () => {}, onMended: () => {}, onCorrupt: (_, error) => assert.match(error.message, /larger than 1000 bytes/) },
+    {
+      wake: () => {},
+      onMended: () => {},
+      onCorrupt: (_, error) => assert.match(error.message, /larger than 1000 bytes/),
+    },
     1000,
   );
   const bytes = writeBatch({ compression: 'gzip', records: [{ value: 'x'.repeat(5000) }] });

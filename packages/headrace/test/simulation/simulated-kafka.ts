@@ -243,6 +243,7 @@ export class SimulatedConsumer implements GroupConsumer {
   readonly options: GroupConsumerOptions;
   readonly processId: number;
   rebalances = 0;
+  pollingErrors = 0;
   /** Heartbeats do not arrive: the session ends, but the process lives on. */
   isFrozen = false;
   readonly #kafka: SimulatedKafka;
@@ -337,6 +338,11 @@ export class SimulatedConsumer implements GroupConsumer {
     if (!this.#isAlive()) return;
     for (const partition of partitions) this.#drop(partition, true, this.#kafka.clock.now() - begin);
     this.#group.leave(this);
+  }
+
+  /** Says that offsets could not be read any more. */
+  skip(skipped: Parameters<ConsumerListener['onSkipped']>[0]): void {
+    this.#listener.onSkipped(skipped);
   }
 
   // What the group does.
