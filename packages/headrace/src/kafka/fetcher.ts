@@ -6,6 +6,7 @@ import { type FetchedPartition, type FetchPartition, fetch, readFetch } from './
 import { FetchSession } from './fetch-session.ts';
 import { offsetForLeaderEpoch } from './metadata-requests.ts';
 import type { PartitionOwner, PartitionReader } from './partition-reader.ts';
+import { pollWait, SHORT_WAIT, sidePollWait, USUAL_WAIT } from './poll-waits.ts';
 import { brokerError, KafkaCode, needsMetadata } from './protocol-errors.ts';
 import { responseMemory } from './receive-memory.ts';
 
@@ -17,7 +18,7 @@ export interface FetcherOptions {
   readonly rackId: string;
   readonly maximumPartitionBytes: number;
   readonly maximumBufferedBytes: number;
-  /** Of a long poll. Default 500, and 2,000 where nothing has come for a while. */
+  /** Of a long poll. Default 500, and up to 10,000 where nothing has come for a while. */
   readonly maximumWaitMilliseconds?: number;
   /** Of one response. Default 4 MiB less 64 KiB: with what surrounds the records it fits a block of 4 MiB. */
   readonly maximumResponseBytes?: number;
@@ -41,13 +42,6 @@ const PARTITION_RETRY_MILLISECONDS = 100;
 /** After an error that only a person can mend. */
 const CONFIGURATION_RETRY_MILLISECONDS = 1_000;
 const EMPTY_RETRY_MILLISECONDS = 2;
-/** A long poll wakes this process each time it ends: with a thousand idle mappings that is what they cost. */
-const WAIT_MILLISECONDS = 500;
-const IDLE_WAIT_MILLISECONDS = 2_000;
-/** So many polls in a row that brought nothing are a while. */
-const IDLE_POLLS = 4;
-/** How long the poll waits at most while others have much to fetch: who has caught up joins the next one. */
-const SHORT_WAIT_MILLISECONDS = 50;
 const PREFERRED_REPLICA_MILLISECONDS = 300_000;
 const RESPONSE_BYTES = (4 << 20) - (64 << 10);
 
@@ -66,6 +60,8 @@ interface BrokerLanes {
   pollingFor: number;
   /** Polls in a row without a record. */
   emptyPolls: number;
+  /** Of those beside the idle poll under way. */
+  emptySidePolls: number;
   readonly backoff: Backoff;
   retryAt: number;
   /** Something is wrong with it, and was told. */
@@ -218,6 +214,7 @@ export class Fetcher implements PartitionOwner {
         session: new FetchSession(),
         pollingFor: 0,
         emptyPolls: 0,
+        emptySidePolls: 0,
         backoff: new Backoff(),
         retryAt: 0,
         hasTrouble: false,
@@ -288,8 +285,11 @@ export class Fetcher implements PartitionOwner {
         if (error !== 0) throw brokerError(error, `Fetch from broker ${nodeId}`);
         if (inSession) broker.session.accepted(sessionId);
         const isNew = this.#settle(partitions, fetched, response.reader.bytes, response.block, nodeId);
-        if (isNew) broker.emptyPolls = 0;
-        else if (kind === 'poll') broker.emptyPolls += 1;
+        if (isNew) {
+          broker.emptyPolls = 0;
+          broker.emptySidePolls = 0;
+        } else if (kind === 'poll') broker.emptyPolls += 1;
+        else if (kind === 'side poll') broker.emptySidePolls += 1;
       } finally {
         response.block.release();
       }
@@ -306,7 +306,10 @@ export class Fetcher implements PartitionOwner {
       void this.#refreshMetadata();
     } finally {
       lane.isBusy = false;
-      if (inSession) broker.pollingFor = 0;
+      if (inSession) {
+        broker.pollingFor = 0;
+        broker.emptySidePolls = 0;
+      }
       this.#inFlightBytes -= maximumBytes;
       for (const partition of partitions) partition.isInFlight = false;
       this.wake();
@@ -363,10 +366,9 @@ export class Fetcher implements PartitionOwner {
 
   #waitOf(kind: Choice['kind'], broker: BrokerLanes): number {
     if (kind === 'fetch') return 0;
-    const longest =
-      this.#options.maximumWaitMilliseconds ??
-      (broker.emptyPolls >= IDLE_POLLS ? IDLE_WAIT_MILLISECONDS : WAIT_MILLISECONDS);
-    return kind === 'poll' ? longest : Math.min(longest, SHORT_WAIT_MILLISECONDS);
+    const longest = this.#options.maximumWaitMilliseconds ?? pollWait(broker.emptyPolls);
+    if (kind === 'poll') return longest;
+    return Math.min(longest, kind === 'side poll' ? sidePollWait(broker.emptySidePolls) : SHORT_WAIT);
   }
 
   #setHungry(partition: PartitionReader, hasAnswer: boolean): void {
@@ -481,7 +483,7 @@ interface Choice {
 
 const isPoll = (kind: Choice['kind']): boolean => kind === 'poll' || kind === 'short poll';
 const pollOf = (wait: number): 'none' | 'usual' | 'idle' =>
-  wait === 0 ? 'none' : wait > WAIT_MILLISECONDS ? 'idle' : 'usual';
+  wait === 0 ? 'none' : wait > USUAL_WAIT ? 'idle' : 'usual';
 
 /**
  * What the next request asks for. One request a broker is a poll: it waits for new records, in a session. While more is

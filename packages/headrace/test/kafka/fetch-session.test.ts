@@ -10,6 +10,7 @@ import type { AssignedPartition } from '../../src/kafka/contract.ts';
 import { type FetchPartition, fetch } from '../../src/kafka/fetch-request.ts';
 import { FetchSession } from '../../src/kafka/fetch-session.ts';
 import { createKafkaCluster } from '../../src/kafka/index.ts';
+import { pollWait, sidePollWait } from '../../src/kafka/poll-waits.ts';
 import { createTopics, produce } from './harness.ts';
 
 const place = (partition: number, offset: number): FetchPartition => ({
@@ -43,6 +44,14 @@ test('a session names what has changed, what is new and what leaves, and nothing
   session.accepted(0);
   const sixth = session.next([place(0, 5)]);
   assert.deepEqual([sixth.id, sixth.epoch, names(sixth.partitions)], [0, 0, [0]]);
+});
+
+test('polls that bring nothing wait longer step by step, and no longer than 10 s; those beside them begin short', () => {
+  const steps = (wait: (empty: number) => number, count: number): number[] =>
+    Array.from({ length: count }, (_, empty) => wait(empty));
+  assert.deepEqual(steps(pollWait, 10), [500, 500, 500, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+  assert.deepEqual(steps(sidePollWait, 7), [50, 100, 200, 400, 500, 500, 500]);
+  assert.deepEqual([pollWait(1e6), sidePollWait(1e6)], [10_000, 500]);
 });
 
 interface SentFetch {
@@ -199,7 +208,9 @@ for (const [server, skip, start] of servers) {
         what: () => watcher.fetches.map((each) => each.waitMilliseconds).join(' '),
       });
       const waits = watcher.fetches.slice(from).map((each) => each.waitMilliseconds);
-      assert.ok(waits.filter((each) => each === 500).length >= 2, `it waited ${waits.join(', ')} ms`);
+      const steps = waits.slice(waits.indexOf(500));
+      assert.ok(steps.filter((each) => each === 500).length >= 2, `it waited ${waits.join(', ')} ms`);
+      assert.deepEqual([...new Set(steps)], [500, 1000, 2000], 'step by step');
       const before = watcher.fetches.length;
       watcher.partition(1).resume();
       await eventually(() => watcher.fetches.slice(before).some((each) => each.waitMilliseconds === 50));
@@ -209,6 +220,7 @@ for (const [server, skip, start] of servers) {
         beside.slice(0, 2).map((each) => each.waitMilliseconds),
         [0, 50],
       );
+      await eventually(() => watcher.fetches.slice(before).some((each) => each.waitMilliseconds === 100));
       await write('quiet', 1, 'resumed');
       await watcher.sees('resumed');
       // What came ends the silence.
