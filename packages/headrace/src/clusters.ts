@@ -8,20 +8,29 @@ import { GetBootstrapBrokersCommand, type GetBootstrapBrokersCommandOutput, Kafk
 import { HeadraceError } from './errors.ts';
 import type { ClusterConfiguration, KafkaCluster } from './kafka/contract.ts';
 import {
+  type ClientProperties,
   createKafkaCluster,
+  hideMembers,
   parseClientProperties,
   readClientProperties,
   resolveAccess,
   secretResolver,
+  validateAccess,
 } from './kafka/index.ts';
 import type { MappingDefinition } from './mappings/definition.ts';
 
 export interface ClusterResolverOptions {
   /** Of the engine: given, or of the development broker. */
   readonly bootstrapServers: readonly string[];
+  /** They are those of this engine's own development broker. Default false. */
+  readonly isDevelopmentBroker?: boolean;
   /** ARN or `host:port` to `host:port[,…]` or `aws`. */
   readonly clusters: Readonly<Record<string, string>>;
-  /** JSON: `{ "NAME": "host:port" | "aws" | { "bootstrap.servers": "…", "security.protocol": "…", … } }`. */
+  /**
+   * JSON: `{ "NAME": "host:port" | "aws" | { "bootstrap.servers": "…", "security.protocol": "…", … } }`. With
+   * `security.protocol` the file says how the cluster is reached, and a mapping's access configurations fill in what it
+   * leaves open: user and password where `sasl.mechanism` has no `sasl.jaas.config`, certificates. Without, they say it.
+   */
   readonly clustersFile: string | undefined;
   /** How `bootstrapServers` are reached: client.properties. */
   readonly kafkaConfigFile: string | undefined;
@@ -37,7 +46,24 @@ export interface ClusterResolver {
   readonly clusterOf: (definition: MappingDefinition) => Promise<KafkaCluster>;
 }
 
-type Target = { readonly kind: 'aws' } | { readonly kind: 'known'; readonly configuration: ClusterConfiguration };
+type Tls = NonNullable<ClusterConfiguration['tls']>;
+type Sasl = NonNullable<ClusterConfiguration['sasl']>;
+
+/** How a cluster is reached, as far as the operator said it. What is left open a mapping's access configurations fill. */
+interface KnownCluster {
+  readonly kind: 'known';
+  readonly configuration: ClusterConfiguration;
+  /** `security.protocol` was given: then it holds, whatever access configurations a mapping has. */
+  readonly isExplicit: boolean;
+  /** Stores that were given, used wherever TLS is spoken. */
+  readonly tls: Tls;
+  /** Authenticated so, with user and password of the mapping's secret. */
+  readonly borrowing?: Sasl['mechanism'];
+  /** Where it was said, for messages. */
+  readonly place: string;
+}
+
+type Target = { readonly kind: 'aws' } | KnownCluster;
 
 /**
  * Compiles the options once and gives the resolver that the supervisor asks.
@@ -50,6 +76,14 @@ export function createClusterResolver(options: ClusterResolverOptions): ClusterR
     options.kafkaConfigFile === undefined
       ? { bootstrapServers: options.bootstrapServers }
       : readClientProperties(options.kafkaConfigFile, options.bootstrapServers).configuration;
+  const ownCluster: KnownCluster = {
+    kind: 'known',
+    configuration: own,
+    // The development broker asks nobody who they are: what a mapping names for MSK is of no use there.
+    isExplicit: options.isDevelopmentBroker === true || own.sasl !== undefined || own.tls !== undefined,
+    tls: own.tls ?? {},
+    place: '--bootstrap-servers',
+  };
   const secrets = secretResolver(options.secretsFile === undefined ? {} : { file: options.secretsFile });
   const bootstrapBrokers = options.bootstrapBrokers ?? askMsk;
   const said = new Set<string>();
@@ -63,11 +97,11 @@ export function createClusterResolver(options: ClusterResolverOptions): ClusterR
     const { eventSourceArn, bootstrapServers: named = [], sourceAccessConfigurations: access = [] } = definition;
     const name = [eventSourceArn, ...named].find((each) => each !== undefined && targets.has(each));
     const target = name === undefined ? undefined : targets.get(name);
-    if (target?.kind === 'known') return await withAccess(target.configuration, definition);
+    if (target?.kind === 'known') return await withAccess(target, definition);
     if (eventSourceArn !== undefined) {
       if (target?.kind === 'aws') return await fromMsk(eventSourceArn, definition);
       say(eventSourceArn, `${eventSourceArn} stands for ${own.bootstrapServers.join(',')} (no --cluster names it)`);
-      return await withAccess(own, definition);
+      return await withAccess(ownCluster, definition);
     }
     if (target?.kind === 'aws')
       throw new HeadraceError(
@@ -79,22 +113,40 @@ export function createClusterResolver(options: ClusterResolverOptions): ClusterR
     return await resolveAccess('SELF_MANAGED', named, access, secrets);
   };
 
-  /** Access configurations of the mapping win over what the name stands for: they are the closer word. */
-  const withAccess = async (
-    configuration: ClusterConfiguration,
-    { eventSourceArn, sourceAccessConfigurations: access = [] }: MappingDefinition,
-  ): Promise<ClusterConfiguration> => {
-    if (access.length === 0 || configuration.sasl !== undefined || configuration.tls !== undefined)
-      return configuration;
-    return await resolveAccess(
-      eventSourceArn === undefined ? 'SELF_MANAGED' : 'MSK',
-      configuration.bootstrapServers,
-      access,
-      secrets,
-    );
+  /** The operator's word holds; the mapping's access configurations fill in what it leaves open. */
+  const withAccess = async (cluster: KnownCluster, definition: MappingDefinition): Promise<ClusterConfiguration> => {
+    const { configuration, isExplicit, borrowing, place } = cluster;
+    const { eventSourceArn, sourceAccessConfigurations: access = [] } = definition;
+    const kind = eventSourceArn === undefined ? 'SELF_MANAGED' : 'MSK';
+    validateAccess(kind, access);
+    const isUsed = (type: string): boolean => {
+      if (!isExplicit) return true;
+      const given = configuration.tls;
+      if (type === 'CLIENT_CERTIFICATE_TLS_AUTH') return given !== undefined && given.certificate === undefined;
+      if (type === 'SERVER_ROOT_CA_CERTIFICATE') return given !== undefined && given.certificateAuthority === undefined;
+      return borrowing !== undefined;
+    };
+    // A secret that would not be used does not have to be there.
+    const used = access.filter(({ Type }) => isUsed(Type));
+    const { tls, sasl } = await resolveAccess(kind, configuration.bootstrapServers, used, secrets);
+    if (!isExplicit) {
+      const transport = tls === undefined ? {} : { tls: fillIn(cluster.tls, tls) };
+      return { ...configuration, ...transport, ...(sasl === undefined ? {} : { sasl }) };
+    }
+    const transport = configuration.tls === undefined ? {} : { tls: fillIn(configuration.tls, tls ?? {}) };
+    const reached = { ...configuration, ...transport };
+    if (borrowing === undefined) return reached;
+    if (sasl === undefined || !('password' in sasl))
+      throw new HeadraceError(
+        'CONFIGURATION',
+        `${place}: sasl.mechanism ${borrowing} needs sasl.jaas.config there, or a mapping with BASIC_AUTH or SASL_SCRAM_…_AUTH`,
+      );
+    const { username, password } = sasl;
+    return { ...reached, sasl: hideMembers({ mechanism: borrowing, username, password } as typeof sasl, 'password') };
   };
 
   const fromMsk = async (arn: string, { sourceAccessConfigurations: access = [] }: MappingDefinition) => {
+    validateAccess('MSK', access);
     let brokers: GetBootstrapBrokersCommandOutput;
     try {
       brokers = await bootstrapBrokers(arn);
@@ -122,6 +174,21 @@ export function createClusterResolver(options: ClusterResolverOptions): ClusterR
     configurationOf,
     clusterOf: async (definition) => createKafkaCluster(await configurationOf(definition)),
   };
+}
+
+/** TLS as `first` says, and where it leaves something open as `second` does. */
+function fillIn(first: Tls, second: Tls): Tls {
+  const merged: Record<string, unknown> = {};
+  // By name: what is secret is not enumerable. A certificate and its key come from one of them.
+  const keys = (first.certificate === undefined ? second : first) as Readonly<Record<string, unknown>>;
+  for (const name of ['certificate', 'privateKey', 'privateKeyPassword']) {
+    if (keys[name] !== undefined) merged[name] = keys[name];
+  }
+  for (const name of ['certificateAuthority', 'serverName', 'verifyServerName', 'rejectUnauthorized'] as const) {
+    const value = first[name] ?? second[name];
+    if (value !== undefined) merged[name] = value;
+  }
+  return hideMembers(merged as Tls, 'privateKey', 'privateKeyPassword');
 }
 
 /** Spec ESM 13.3: strongest first: mTLS and SCRAM where a secret was given, IAM, TLS, plaintext; no falling back. */
@@ -155,15 +222,15 @@ async function askMsk(clusterArn: string): Promise<GetBootstrapBrokersCommandOut
 function readTargets(options: ClusterResolverOptions): Map<string, Target> {
   const targets = new Map<string, Target>();
   for (const [name, value] of Object.entries(readClustersFile(options.clustersFile))) {
-    targets.set(name, compileTarget(name, value, `${options.clustersFile}: ${name}`));
+    targets.set(name, compileTarget(name, value, `${options.clustersFile}: ${name}`, options.log));
   }
   for (const [name, value] of Object.entries(options.clusters)) {
-    targets.set(name, compileTarget(name, value, `--cluster ${name}`));
+    targets.set(name, compileTarget(name, value, `--cluster ${name}`, options.log));
   }
   return targets;
 }
 
-function compileTarget(name: string, value: unknown, place: string): Target {
+function compileTarget(name: string, value: unknown, place: string, log: (line: string) => void): Target {
   if (value === 'aws') {
     if (!name.startsWith('arn:'))
       throw new HeadraceError('CONFIGURATION', `${place}: aws needs the ARN of an MSK cluster`);
@@ -173,21 +240,48 @@ function compileTarget(name: string, value: unknown, place: string): Target {
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? { ...value }
       : { 'bootstrap.servers': value };
-  const lines = Object.entries(properties).map(([key, each]) => {
+  for (const [key, each] of Object.entries(properties)) {
     if (typeof each !== 'string') throw new HeadraceError('CONFIGURATION', `${place}: ${key} must be a text`);
-    return `${key}=${each.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`;
-  });
+  }
+  const given = properties as Record<string, string>;
+  const protocol = given['security.protocol']?.toUpperCase();
+  const mechanism = given['sasl.mechanism']?.toUpperCase();
+  const borrowing =
+    protocol?.startsWith('SASL_') === true && given['sasl.jaas.config'] === undefined
+      ? passwordMechanisms.find((each) => each === mechanism)
+      : undefined;
+  const read = (changes: Record<string, string>): ClientProperties =>
+    parseClientProperties(linesOf({ ...given, ...changes }));
   try {
-    const { configuration } = parseClientProperties(lines.join('\n'));
+    const { configuration, ignored } =
+      borrowing === undefined ? read({}) : read({ 'security.protocol': protocol!.slice('SASL_'.length) });
+    const { tls = {} } = read({ 'security.protocol': 'SSL' }).configuration;
+    if (ignored.length > 0) log(`${place}: ${ignored.join(', ')} mean nothing here`);
     const wrong = configuration.bootstrapServers.find(
       (server) => !/^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}$/.test(server),
     );
     if (wrong !== undefined) throw new HeadraceError('CONFIGURATION', `"${wrong}" is not HOST:PORT`);
-    return { kind: 'known', configuration };
+    return {
+      kind: 'known',
+      configuration,
+      isExplicit: protocol !== undefined,
+      tls,
+      ...(borrowing === undefined ? {} : { borrowing }),
+      place,
+    };
   } catch (error) {
     if (HeadraceError.is(error)) throw new HeadraceError(error.code, `${place}: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+const passwordMechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
+
+/** As a file of properties. */
+function linesOf(properties: Readonly<Record<string, string>>): string {
+  return Object.entries(properties)
+    .map(([key, value]) => `${key}=${value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`)
+    .join('\n');
 }
 
 function readClustersFile(path: string | undefined): Record<string, unknown> {

@@ -85,7 +85,11 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
   if (broker !== undefined) undo.push(() => broker.stop());
   const bootstrapServers = configuration.bootstrapServers ?? broker!.bootstrapServers.split(',');
 
-  const clusters = createClusterResolver({ ...configuration, bootstrapServers });
+  const clusters = createClusterResolver({
+    ...configuration,
+    bootstrapServers,
+    isDevelopmentBroker: broker !== undefined,
+  });
 
   const tables = createDynamoDbApi({
     ...(keptIn === undefined ? {} : { dataDirectory: join(keptIn, 'dynamodb') }),
