@@ -21,6 +21,7 @@ import { functionEnvironment } from './gateway/function-environment.ts';
 import { createOperatorApi } from './gateway/operator-api.ts';
 import { ProfileCredentials } from './gateway/profile-credentials.ts';
 import { createGateway } from './gateway/server.ts';
+import { walkToResolved } from './kafka/index.ts';
 import { createLambdaApi, type LambdaApi } from './lambda-api/api.ts';
 import { createLogsApi } from './logs-api/api.ts';
 import type { MappingSupervisor } from './mappings/definition.ts';
@@ -196,6 +197,12 @@ async function assemble(configuration: EngineConfiguration, undo: (() => void | 
       createIamApi({ store, accountId }),
       createOperatorApi({
         mappings,
+        check: (definition) =>
+          walkToResolved(
+            definition.eventSourceArn ?? definition.bootstrapServers?.join(',') ?? '',
+            () => clusters.configurationOf(definition),
+            { topics: definition.topics, groupId: definition.consumerGroupId },
+          ),
         environments: () => functions.snapshot(),
         audit: (page) => store.audit(page),
         keepMove: async (uuid, context, move) => {

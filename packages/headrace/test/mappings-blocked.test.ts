@@ -145,10 +145,13 @@ test('headrace mappings show --watch shows a mapping again and again as it goes 
     await eventually(() => committed().includes(0), { timeoutMs: 30_000, what: () => json.stdout + json.stderr });
     await producer.send({ messages: [{ topic: 'orders', value: Buffer.from('one') }] as never });
     await eventually(() => committed().at(-1) === 1, { timeoutMs: 30_000, what: () => `${committed()}` });
-    await eventually(() => /orders-0 {2}committed 1 {2}settled 1 {2}end 1 {2}lag 0/.test(text.stdout), {
-      timeoutMs: 30_000,
-      what: () => text.stdout + text.stderr,
-    });
+    await eventually(
+      () => /orders-0 {2}committed 1 {2}settled 1 {2}next 1 {2}in flight 0 {2}end 1 {2}lag 0/.test(text.stdout),
+      {
+        timeoutMs: 30_000,
+        what: () => text.stdout + text.stderr,
+      },
+    );
     for (const watching of [json, text]) {
       watching.child.kill('SIGINT');
       await watching.ended;

@@ -64,6 +64,7 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
       apis: [
         createOperatorApi({
           mappings,
+          check: async ({ topics }) => ({ ok: false, hops: [{ name: 'topic', subject: topics.join() } as never] }),
           environments: () => [],
           keepMove: async (id, { operation }, move) => {
             const moved = move();
@@ -84,6 +85,7 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
         topics: ['orders'],
         consumerGroupId: 'g',
         state: 'Enabled',
+        stateTransitionReason: 'USER_INITIATED',
         lastProcessingResult: 'OK',
         lag: 36,
         lagSeconds: 1,
@@ -95,6 +97,9 @@ test('an operator sees lag, what blocks a mapping, and who changed what', async 
   });
   assert.deepEqual((await get(`mappings/${uuid}/blocked`)).body, { blocked: [blockedBy] });
   assert.equal(((await get(`mappings/${uuid}`)).body['partitions'] as unknown[]).length, 2);
+  const checked = { ok: false, hops: [{ name: 'topic', subject: 'orders' }] };
+  assert.deepEqual((await get(`mappings/${uuid}/check`)).body, checked);
+  assert.equal((await get('mappings/none/check')).status, 404);
   assert.deepEqual((await get('environments')).body, { environments: [] });
   assert.deepEqual((await get('audit?limit=7&before=9')).body, { entries: [{ id: 7, changes: [], before: 9 }] });
   assert.match(String((await get('audit?limit=0')).body['message']), /limit must be a whole number from 1 to 1000/);

@@ -1,7 +1,9 @@
 import { HeadraceError } from '../errors.ts';
 import type { EnvironmentSnapshot } from '../functions/definition.ts';
+import type { Hop } from '../kafka/index.ts';
 import type {
   BlockingRecord,
+  MappingDefinition,
   MappingOperations,
   MappingSnapshot,
   MappingSupervisor,
@@ -15,6 +17,8 @@ export interface OperatorApiOptions {
   readonly mappings: Pick<MappingSupervisor, 'list' | 'get' | 'snapshot'> & Pick<MappingOperations, 'skip' | 'park'>;
   /** Keeps who moved past which record; both or neither: when `move` throws nothing is kept. */
   readonly keepMove: (uuid: string, context: AuditContext, move: () => MovedRecord) => Promise<MovedRecord>;
+  /** Walks from here to the cluster of a mapping, as `headrace check` does. */
+  readonly check: (definition: MappingDefinition) => Promise<{ readonly ok: boolean; readonly hops: readonly Hop[] }>;
   readonly environments: () => readonly EnvironmentSnapshot[];
   readonly audit: (options: { readonly limit: number; readonly before?: number }) => readonly AuditEntry[];
 }
@@ -33,6 +37,7 @@ export interface MappingSummary {
   readonly topics: readonly string[];
   readonly consumerGroupId: string;
   readonly state: string;
+  readonly stateTransitionReason: string;
   readonly lastProcessingResult: string;
   /** Records that are not settled yet, over all partitions; null while nothing is polled. */
   readonly lag: number | null;
@@ -53,6 +58,7 @@ const mostAuditEntries = 1_000;
  *     GET mappings                  summaries
  *     GET mappings/UUID             a snapshot: partitions, offsets, lag, counts
  *     GET mappings/UUID/blocked     the records that keep partitions from going on
+ *     GET mappings/UUID/check       the way to its cluster, hop by hop
  *     POST mappings/UUID/skip       {topic, partition, offset, dryRun?}: gives up a record that blocks
  *     POST mappings/UUID/park       {topic, partition, offset, to, dryRun?}: sends it to a topic of the cluster instead
  *     GET environments              execution environments
@@ -93,6 +99,7 @@ async function answer(options: OperatorApiOptions, request: ApiRequest): Promise
   const snapshot = mappings.snapshot(id.toLowerCase());
   if (snapshot === undefined) return failure(404, 'NOT_FOUND', `there is no event source mapping ${id}`);
   if (part === undefined) return { status: 200, body: snapshot };
+  if (part === 'check') return { status: 200, body: await options.check(mappings.get(id.toLowerCase())!.definition) };
   if (part !== 'blocked') return undefined;
   const blocked = snapshot.partitions.flatMap(({ blockedBy }) => (blockedBy === undefined ? [] : [blockedBy]));
   return { status: 200, body: { blocked } };
@@ -155,6 +162,7 @@ function summaryOf(mappings: OperatorApiOptions['mappings'], uuid: string): Mapp
     topics: definition.topics,
     consumerGroupId: definition.consumerGroupId,
     state: status.state,
+    stateTransitionReason: status.stateTransitionReason,
     lastProcessingResult: status.lastProcessingResult,
     lag: partitions.length === 0 ? null : partitions.reduce((sum, { lag }) => sum + lag, 0),
     lagSeconds: partitions.length === 0 ? null : Math.max(...partitions.map(({ lagSeconds }) => lagSeconds)),

@@ -1,5 +1,6 @@
 export { type AccessConfiguration, type ClusterKind, resolveAccess, validateAccess } from './access-configuration.ts';
 export { type ClientProperties, parseClientProperties, readClientProperties } from './client-properties.ts';
+export { type Hop, walkToCluster, walkToResolved } from './preflight.ts';
 export type { PartitionsReader, ReaderListener, ReaderOptions, ReaderPosition } from './reader.ts';
 export { describeCluster, hideMembers } from './redaction.ts';
 export { environmentName, type SecretResolver, type SecretSources, secretResolver } from './secrets.ts';

@@ -11,10 +11,11 @@ import { offsetFetch } from './group-requests.ts';
 import { EARLIEST_OFFSET, LATEST_OFFSET } from './metadata-requests.ts';
 import { lookUpOffsets } from './offset-lookup.ts';
 import { brokerError } from './protocol-errors.ts';
+import { describeCluster } from './redaction.ts';
 
 /** One step of the way to a cluster. */
 export interface Hop {
-  /** `name resolution`, `TCP`, `TLS`, `authentication`, `protocol`, `brokers`, `topic`, `read`, `group`, `lag`. */
+  /** `configuration` (of a mapping), `name resolution`, `TCP`, `TLS`, `authentication`, `protocol`, `brokers`, `topic`, `read`, `group`, `lag`. */
   readonly name: string;
   /** What was looked at: an address, a topic, a group. */
   readonly subject: string;
@@ -73,6 +74,49 @@ export async function walkToCluster(
   return { ok: walk.hops.every((hop) => hop.result !== 'failed'), hops: walk.hops };
 }
 
+/**
+ * The same walk for what is yet to be resolved, such as the cluster of a mapping with its secrets: that is its first hop.
+ * Never throws.
+ */
+export async function walkToResolved(
+  subject: string,
+  resolve: () => Promise<ClusterConfiguration>,
+  options: PreflightOptions = {},
+): Promise<{ readonly ok: boolean; readonly hops: readonly Hop[] }> {
+  const started = performance.now();
+  const tell = (found: string, error?: HeadraceError): Hop => {
+    const hop = hopOf('configuration', subject, error === undefined ? 'ok' : 'failed', started, found, error);
+    options.onHop?.(hop);
+    return hop;
+  };
+  try {
+    const configuration = await resolve();
+    const shown = describeCluster(configuration);
+    const how = [shown['securityProtocol'], shown['saslMechanism'], shown['username'] && `as ${shown['username']}`];
+    const first = tell(`${how.filter(Boolean).join(' ')} at ${configuration.bootstrapServers.join(',')}`);
+    const { ok, hops } = await walkToCluster(configuration, options);
+    return { ok, hops: [first, ...hops] };
+  } catch (error) {
+    const failure = toHeadraceError(error);
+    return { ok: false, hops: [tell(failure.message, failure)] };
+  }
+}
+
+function hopOf(
+  name: string,
+  subject: string,
+  result: Hop['result'],
+  started: number,
+  found: string,
+  failure: HeadraceError | undefined,
+): Hop {
+  const milliseconds = Math.round((performance.now() - started) * 10) / 10;
+  if (failure === undefined) return { name, subject, result, milliseconds, found };
+  const { code, message, cure } = failure;
+  const error = { code, message, cause: errorCatalogue[code].cause, cure };
+  return { name, subject, result, milliseconds, found, error };
+}
+
 /** A step failed and was told; the walk ends. */
 class Stop extends Error {}
 
@@ -128,27 +172,16 @@ class Walk {
     if (this.#options.groupId !== undefined) await this.#lookAtGroup(cluster, this.#options.groupId);
   }
 
-  /** Runs a step and tells how it went. */
-  async #step<T>(what: string, subject: string, action: () => Promise<readonly [T, Finding]>): Promise<T> {
+  /** Runs a step and tells how it went; `failure` is what it is where it does not go well. */
+  async #step<T>(
+    what: string,
+    subject: string,
+    action: () => Promise<readonly [T, Finding]>,
+    failure: 'failed' | 'warning' = 'failed',
+  ): Promise<T> {
     const started = performance.now();
     const tell = (result: Hop['result'], found: string, error?: HeadraceError): void => {
-      const hop: Hop = {
-        name: what,
-        subject,
-        result,
-        milliseconds: Math.round((performance.now() - started) * 10) / 10,
-        found,
-        ...(error === undefined
-          ? {}
-          : {
-              error: {
-                code: error.code,
-                message: error.message,
-                cause: errorCatalogue[error.code].cause,
-                cure: error.cure,
-              },
-            }),
-      };
+      const hop = hopOf(what, subject, result, started, found, error);
       this.hops.push(hop);
       this.#options.onHop?.(hop);
     };
@@ -157,37 +190,35 @@ class Walk {
       tell(finding.isWarning === true ? 'warning' : 'ok', finding.found);
       return value;
     } catch (error) {
-      const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
-      tell('failed', failure.message, failure);
+      const problem = toHeadraceError(error, 'KAFKA_PROTOCOL');
+      tell(failure, problem.message, problem);
       throw new Stop();
     }
   }
 
   /** Name resolution and TCP of the bootstrap list: one that answers is enough, and is gone on with. */
   async #firstReachable(addresses: readonly Address[]): Promise<Address> {
-    let last: Address | undefined;
+    const last = addresses.length - 1;
     for (const [index, address] of addresses.entries()) {
+      // While there are others in the list one that does not answer is worth a warning.
+      const failure = index === last ? 'failed' : 'warning';
       try {
-        await this.#step('name resolution', address.host, async () => {
+        const look = async () => {
           const found = isIP(address.host) === 0 ? await resolveName(address.host) : [address.host];
-          return [undefined, { found: found.join(', ') }];
-        });
-        await this.#step('TCP', name(address), async () => {
+          return [undefined, { found: found.join(', ') }] as const;
+        };
+        await this.#step('name resolution', address.host, look, failure);
+        const connect = async () => {
           await connectTcp(address, this.#timeout);
-          return [undefined, { found: 'connected' }];
-        });
-        last = address;
-        break;
+          return [undefined, { found: 'connected' }] as const;
+        };
+        await this.#step('TCP', name(address), connect, failure);
+        return address;
       } catch (error) {
-        if (!(error instanceof Stop)) throw error;
-        const isLast = index === addresses.length - 1;
-        if (isLast) throw error;
-        // Another of the list may answer; this one is worth a warning.
-        const hop = this.hops.pop()!;
-        this.hops.push({ ...hop, result: 'warning' });
+        if (!(error instanceof Stop) || index === last) throw error;
       }
     }
-    return last!;
+    throw new Stop();
   }
 
   async #lookAtTls(address: Address): Promise<Finding> {

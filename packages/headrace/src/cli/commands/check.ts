@@ -5,7 +5,7 @@ import type { ClusterConfiguration } from '../../kafka/contract.ts';
 import { type Hop, walkToCluster } from '../../kafka/preflight.ts';
 import type { Command, Options } from '../command.ts';
 import { parseServers } from '../engine-flags.ts';
-import type { Style, Terminal } from '../terminal.ts';
+import { printHop } from '../hops.ts';
 
 const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'AWS_MSK_IAM'] as const;
 
@@ -106,19 +106,4 @@ function readFile(path: string, flag: string): string {
   } catch (error) {
     throw new HeadraceError('INPUT_UNREADABLE', `${flag}: ${path} cannot be read`, { cause: error });
   }
-}
-
-const marks: Readonly<Record<Hop['result'], readonly [mark: string, style: Style]>> = {
-  ok: ['ok', 'green'],
-  warning: ['warning', 'yellow'],
-  failed: ['failed', 'red'],
-};
-
-function printHop(terminal: Terminal, hop: Hop): void {
-  const [mark, style] = marks[hop.result];
-  const time = `${hop.milliseconds.toFixed(1)} ms`.padStart(11);
-  terminal.print(`${terminal.style(style, mark.padEnd(8))}${time}  ${hop.name} of ${hop.subject}: ${hop.found}`);
-  if (hop.error === undefined) return;
-  terminal.print(`          ${hop.error.code}: ${hop.error.cause}`);
-  terminal.print(`          ${hop.error.cure}`);
 }

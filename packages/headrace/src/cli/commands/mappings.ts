@@ -1,19 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadraceError } from '../../errors.ts';
 import type { MappingSummary, MovedRecord } from '../../gateway/operator-api.ts';
+import type { Hop } from '../../kafka/preflight.ts';
 import type { BlockingRecord, MappingSnapshot } from '../../mappings/definition.ts';
 import { clientFlags, readClientFlags } from '../client-flags.ts';
 import type { Command } from '../command.ts';
+import { printHop } from '../hops.ts';
 import { operatorGet, operatorPost } from '../operator-client.ts';
 import type { Terminal } from '../terminal.ts';
 
 const WATCH_MILLISECONDS = 1000;
 
 export const command: Command = {
-  usage: 'mappings [list | show UUID | blocked UUID | skip UUID RECORD | park UUID RECORD TOPIC] [options]',
+  usage:
+    'mappings [list | show UUID | check UUID | blocked UUID | skip UUID RECORD | park UUID RECORD TOPIC] [options]',
   description:
     'Looks into the event source mappings of a running engine: list gives state and lag of all, show the partitions of ' +
-    'one with their offsets, blocked the records that keep partitions from going on, each with its error and next try. ' +
+    'one with their offsets, check the way from the engine to its cluster hop by hop, blocked the records that keep partitions from going on, each with its error and next try. ' +
     'skip gives such a record up and goes on behind it; park sends it to another topic of the cluster first. Both only ' +
     'name the record unless --yes is given. RECORD is TOPIC-PARTITION@OFFSET.',
   positionals: ['[WHAT]', '[UUID]', '[RECORD]', '[TOPIC]'],
@@ -25,6 +28,7 @@ export const command: Command = {
   },
   examples: [
     { line: 'headrace mappings', does: 'all mappings with state and lag' },
+    { line: 'headrace mappings check 6a5c0f1e-…', does: 'why this one cannot read its cluster' },
     { line: 'headrace mappings blocked 6a5c0f1e-…', does: 'what holds this one up' },
     { line: 'headrace mappings skip 6a5c0f1e-… orders-0@4711', does: 'the record that would be given up' },
     { line: 'headrace mappings park 6a5c0f1e-… orders-0@4711 orders-parked --yes', does: 'moves it away and goes on' },
@@ -39,8 +43,8 @@ export const command: Command = {
       else printList(terminal, mappings);
       return 0;
     }
-    if (!['show', 'blocked', 'skip', 'park'].includes(what)) {
-      throw new HeadraceError('USAGE', `mappings knows list, show, blocked, skip and park, not "${what}"`);
+    if (!['show', 'check', 'blocked', 'skip', 'park'].includes(what)) {
+      throw new HeadraceError('USAGE', `mappings knows list, show, check, blocked, skip and park, not "${what}"`);
     }
     if (uuid === undefined) throw new HeadraceError('USAGE', `mappings ${what} needs the UUID of a mapping`);
     if (what === 'show') {
@@ -52,6 +56,13 @@ export const command: Command = {
         if (isWatching) await delay(WATCH_MILLISECONDS);
       } while (isWatching);
       return 0;
+    }
+    if (what === 'check') {
+      const path = `mappings/${encodeURIComponent(uuid)}/check`;
+      const result = await operatorGet<{ ok: boolean; hops: Hop[] }>(client, path);
+      if (json) terminal.print(JSON.stringify(result, null, 2));
+      else for (const hop of result.hops) printHop(terminal, hop);
+      return result.ok ? 0 : 1;
     }
     if (what === 'skip' || what === 'park') {
       const [, , record, to] = positionals;
@@ -104,8 +115,19 @@ function printList(terminal: Terminal, mappings: readonly MappingSummary[]): voi
     );
     if (mapping.blocked > 0)
       terminal.print(`  ${mapping.blocked} partitions blocked: headrace mappings blocked ${mapping.uuid}`);
-    for (const warning of mapping.warnings) terminal.print(`  ${warning}`);
+    printTrouble(terminal, mapping);
   }
+}
+
+/** Warnings, and where the way to the cluster is the trouble how to look at it. */
+function printTrouble(
+  terminal: Terminal,
+  { uuid, stateTransitionReason, lastProcessingResult, warnings }: MappingSummary | MappingSnapshot,
+): void {
+  for (const warning of warnings) terminal.print(`  ${warning}`);
+  const isSource =
+    stateTransitionReason !== 'USER_INITIATED' || lastProcessingResult.includes('event source connection');
+  if (isSource) terminal.print(`  ${stateTransitionReason}: see headrace mappings check ${uuid}`);
 }
 
 function printSnapshot(terminal: Terminal, snapshot: MappingSnapshot): void {
@@ -116,11 +138,13 @@ function printSnapshot(terminal: Terminal, snapshot: MappingSnapshot): void {
     `received ${counts.received}, filtered ${counts.filtered}, invocations ${counts.invocations} (${counts.failedInvocations} failed, ${counts.throttles} throttled), pollers ${snapshot.pollers}`,
   );
   for (const partition of snapshot.partitions) {
+    const { topic, committedOffset, settledOffset, position, inFlight, highWatermark, lag, lagSeconds } = partition;
     terminal.print(
-      `  ${partition.topic}-${partition.partition}  committed ${partition.committedOffset}  settled ${partition.settledOffset}  end ${partition.highWatermark}  lag ${partition.lag} (${partition.lagSeconds} s)`,
+      `  ${topic}-${partition.partition}  committed ${committedOffset}  settled ${settledOffset}  next ${position}  in flight ${inFlight}  end ${highWatermark}  lag ${lag} (${lagSeconds} s)`,
     );
+    if (partition.blockedBy !== undefined) printBlocked(terminal, [partition.blockedBy]);
   }
-  for (const warning of snapshot.warnings) terminal.print(`  ${warning}`);
+  printTrouble(terminal, snapshot);
 }
 
 function printBlocked(terminal: Terminal, blocked: readonly BlockingRecord[]): void {
