@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BrokerOptions, startBroker } from '@headrace/dev-broker';
-import { eventually, freePort } from '@headrace/testing';
+import { eventually, freePort, needs, runCommand, temporaryFolder } from '@headrace/testing';
 import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
 import { walkToCluster } from '../../src/kafka/preflight.ts';
 import { HeadraceProcess } from '../demo/headrace-process.ts';
@@ -61,6 +63,35 @@ test('each hop that fails ends the walk with its own error and cure', async () =
     assert.ok(missing.last.error!.cure.length > 10);
     const tls = await walk({ bootstrapServers, tls: {} });
     assert.deepEqual([tls.last.name, tls.last.error?.code], ['TLS', 'KAFKA_TLS']);
+  });
+});
+
+test('TLS is looked at by chain, name and expiry', { skip: needs('openssl') }, async (t) => {
+  const folder = temporaryFolder('preflight');
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  await runCommand('openssl', [
+    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '7'],
+    ...['-subj', '/CN=short-lived', '-addext', 'subjectAltName=IP:127.0.0.1'],
+  ]);
+  const [privateKey, certificate] = [readFileSync(key, 'utf8'), readFileSync(cert, 'utf8')];
+  await withBroker({ tls: { key: privateKey, cert: certificate } }, async ([server]) => {
+    const bootstrapServers = [`127.0.0.1:${server!.split(':').at(-1)}`];
+    const fails = async (tls: ClusterConfiguration['tls'], message: RegExp): Promise<void> => {
+      const { last } = await walk({ bootstrapServers, tls });
+      assert.deepEqual([last.name, last.error?.code], ['TLS', 'KAFKA_TLS']);
+      assert.match(last.error!.message, message);
+    };
+    await fails({}, /signed by an authority that is not trusted/);
+    await fails({ certificateAuthority: certificate, serverName: 'kafka.example' }, /made out to another name/);
+    const { hops, last } = await walk({ bootstrapServers, tls: { certificateAuthority: certificate } });
+    assert.equal(last.error, undefined);
+    const seen = hops.find(({ name }) => name === 'TLS')!;
+    assert.equal(seen.result, 'warning');
+    assert.match(seen.found, /^TLSv1\.3, certificate of short-lived by short-lived, valid for [67] days$/);
+    // Without TLS: Node's listener closes without a word, Java's says what it is.
+    const plain = await walk({ bootstrapServers });
+    assert.match(plain.last.error!.message, /closed the connection at ApiVersions: .* does it want TLS/);
   });
 });
 
