@@ -232,12 +232,12 @@ export class ActiveMapping {
       const { result, reason } = sourceProblem(error);
       this.#trouble = { error, result, reason };
       this.#say(result, reason ?? USER_INITIATED, error);
-      this.warn(`source ${error.code}`, `${error.message} ${error.cure}`);
+      this.warn(`source ${error.code}`, withCure(error));
       if (isAboutCredentials(reason)) this.#renewLater();
     },
     destinationFailed: (error) => {
       this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);
-      this.warn(`destination ${error.code}`, `${error.message} ${error.cure}`);
+      this.warn(`destination ${error.code}`, withCure(error));
     },
     dropped: (condition: FailureCondition, slices: readonly Slice[]) => {
       const { lane, from } = slices[0]!;
@@ -266,6 +266,9 @@ export class ActiveMapping {
     mappingWarningChannel.publish({ uuid: this.#definition.uuid, warning: text });
   }
 }
+
+/** Messages of errors are no sentences: they have no full stop. */
+const withCure = ({ message, cure }: HeadraceError): string => `${message}${/[.!?]$/.test(message) ? '' : '.'} ${cure}`;
 
 /** What new secrets can cure. */
 const isAboutCredentials = (reason: string | undefined): boolean =>

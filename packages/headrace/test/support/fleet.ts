@@ -58,6 +58,8 @@ export class Fleet implements AsyncDisposable {
   readonly kafka: Kafka;
   readonly ledger = new Ledger();
   readonly engines = new Set<ChildProcess>();
+  /** Last offset that each engine handled, by partition name. */
+  readonly #positions = new Map<ChildProcess, Map<string, number>>();
   readonly #producer: Producer<string, string, string, string>;
   #isProducing = true;
   readonly #producing: Promise<void>;
@@ -94,10 +96,16 @@ export class Fleet implements AsyncDisposable {
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
     const positions = new Map<string, number>();
+    this.#positions.set(child, positions);
     child.on('message', (message) => this.ledger.note(positions, message as Delivery));
     child.once('exit', () => this.engines.delete(child));
     this.engines.add(child);
     return child;
+  }
+
+  /** How many partitions this engine has had records of. */
+  partitionsOf(engine: ChildProcess): number {
+    return this.#positions.get(engine)?.size ?? 0;
   }
 
   /** No more records from now on. */
@@ -108,6 +116,11 @@ export class Fleet implements AsyncDisposable {
 
   /** How many records the topic holds. */
   async records(): Promise<number> {
+    return [...(await this.ends()).values()].reduce((sum, offset) => sum + offset, 0);
+  }
+
+  /** The offset that each partition's next record gets, by partition name. */
+  async ends(): Promise<Map<string, number>> {
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.kafka.bootstrapServers] });
     try {
       const partitions = Array.from({ length: PARTITIONS }, (_, partitionIndex) => ({
@@ -115,7 +128,7 @@ export class Fleet implements AsyncDisposable {
         timestamp: -1n,
       }));
       const [topic] = await admin.listOffsets({ topics: [{ name: 'orders', partitions }] });
-      return topic!.partitions.reduce((sum, { offset }) => sum + Number(offset), 0);
+      return new Map(topic!.partitions.map((each) => [`orders-${each.partitionIndex}`, Number(each.offset)]));
     } finally {
       await admin.close();
     }
