@@ -30,7 +30,10 @@ export interface AssignedPartition extends TopicPartition {
   /** High watermark of the last fetch; -1 before the first. */
   readonly highWatermark: number;
   readonly logStartOffset: number;
-  /** Timestamp (ms) of the oldest buffered record not yet taken; -1 when nothing is buffered. */
+  /**
+   * Timestamp (ms) of the oldest buffered record not yet taken. Where nothing is buffered, since when records are known
+   * that cannot be read; -1: none is known.
+   */
   readonly oldestBufferedTimestamp: number;
   /** Bytes fetched and not yet taken. */
   readonly bufferedBytes: number;

@@ -60,6 +60,8 @@ export class PartitionReader implements AssignedPartition {
   isInFlight = false;
   /** Its offset is being looked up anew; not fetched meanwhile. */
   isSeeking = false;
+  /** Since when (ms of the wall clock) there are records that cannot be fetched or read; -1: none that is known. */
+  behindSince = -1;
   /** Something is wrong with it, and was told. Written by the fetcher. */
   hasTrouble = false;
   /** The next batch could not be read the last time: the same bytes may come again, and are no cure. */
@@ -100,7 +102,7 @@ export class PartitionReader implements AssignedPartition {
 
   get oldestBufferedTimestamp(): number {
     const segment = this.#segments[0];
-    if (segment === undefined) return -1;
+    if (segment === undefined) return this.behindSince;
     view.at(segment.bytes, segment.position);
     return view.timestampType === 'LOG_APPEND_TIME' ? view.maxTimestamp : view.baseTimestamp;
   }
@@ -129,6 +131,7 @@ export class PartitionReader implements AssignedPartition {
     this.fetchOffset = offset;
     this.isHungry = true;
     this.isCorrupt = false;
+    this.behindSince = -1;
   }
 
   /**
@@ -186,6 +189,7 @@ export class PartitionReader implements AssignedPartition {
       this.#advance(segment, size, next);
       if (this.isCorrupt) {
         this.isCorrupt = false;
+        this.behindSince = -1;
         this.#owner.onMended(this);
       }
       return chunk;
@@ -254,8 +258,10 @@ export class PartitionReader implements AssignedPartition {
 
   /** Goes back to before the batch that cannot be read: nothing is ever passed over in silence. */
   #corrupt(cause: unknown, offset: number): void {
+    const since = this.behindSince < 0 ? Date.now() : this.behindSince;
     this.seek(this.position);
     this.isCorrupt = true;
+    this.behindSince = since;
     this.retryAt = performance.now() + CORRUPT_RETRY_MILLISECONDS;
     const reason = cause instanceof Error ? cause.message : String(cause);
     this.#owner.onCorrupt(
