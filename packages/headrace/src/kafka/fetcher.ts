@@ -2,6 +2,7 @@ import { type HeadraceError, toHeadraceError } from '../errors.ts';
 import { Backoff } from './backoff.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
+import { EndWatch } from './end-watch.ts';
 import { type FetchedPartition, type FetchPartition, fetch, readFetch } from './fetch-request.ts';
 import { FetchSession } from './fetch-session.ts';
 import { offsetForLeaderEpoch } from './metadata-requests.ts';
@@ -85,12 +86,19 @@ export class Fetcher implements PartitionOwner {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #refreshing = false;
+  readonly #endWatch: EndWatch;
   readonly #refreshBackoff = new Backoff();
 
   constructor(cluster: Cluster, options: FetcherOptions, events: FetcherEvents) {
     this.#cluster = cluster;
     this.#options = options;
     this.#events = events;
+    this.#endWatch = new EndWatch(cluster, options.purpose, () =>
+      [...this.#partitions].filter(
+        ({ isPaused, bufferedBytes, isInFlight, isSeeking }) =>
+          (isPaused || bufferedBytes > 0) && !isInFlight && !isSeeking,
+      ),
+    );
   }
 
   add(partitions: Iterable<PartitionReader>): void {
@@ -108,6 +116,7 @@ export class Fetcher implements PartitionOwner {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    this.#endWatch.close();
     this.#partitions.clear();
     this.#cluster.closeConnections(this.#options.purpose);
   }
@@ -193,6 +202,7 @@ export class Fetcher implements PartitionOwner {
   }
 
   #wants(partition: PartitionReader, room: number, now: number): boolean {
+    if (partition.isPaused) this.#endWatch.need();
     if (partition.isPaused || partition.isInFlight || partition.isSeeking || partition.isDead) return false;
     if (partition.retryAt > now) {
       this.#wakeAt(partition.retryAt);
@@ -202,6 +212,7 @@ export class Fetcher implements PartitionOwner {
     if (bufferedBytes === 0 || (room > 0 && bufferedBytes <= this.#options.maximumPartitionBytes / 2)) return true;
     // Left out now, so a long poll for it would be no use when it has room again: there will be something.
     partition.isHungry = true;
+    this.#endWatch.need();
     return false;
   }
 
