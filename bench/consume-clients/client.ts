@@ -1,101 +1,148 @@
-// One consumer of the comparison in a process of its own: reads `records` records of `topic` and prints what it cost.
-// node client.ts NAME BOOTSTRAP_SERVERS TOPIC RECORDS
-import { setTimeout as delay } from 'node:timers/promises';
+// One consumer of the comparison in a process of its own: reads a topic of RECORDS records, over and over, first until the
+// process has worked for WARM seconds of CPU, then for MEASURED seconds more, and prints what these have cost.
+// node client.ts NAME BOOTSTRAP_SERVERS TOPIC RECORDS WARM MEASURED
 
-const [name, bootstrapServers, topic, count] = process.argv.slice(2) as [string, string, string, string];
-const wanted = Number(count);
+const [name, bootstrapServers, topic, ...numbers] = process.argv.slice(2) as [string, string, string, ...string[]];
+const [records, warmSeconds, measuredSeconds] = numbers.map(Number) as [number, number, number];
 
-/**
- * Called once all is loaded, before the first connection. V8 goes on compiling in other threads what loading used (the
- * type stripper above all), which is no client's work: that is waited for.
- */
-let startCpu: NodeJS.CpuUsage;
-let startTime: number;
-const start = async (): Promise<void> => {
-  await delay(1000);
-  startCpu = process.cpuUsage();
-  startTime = performance.now();
-};
+/** Records between two looks at the clock. */
+const LOOK_EVERY = 20_000;
 
 let seen = 0;
 /** What is read of each record goes in here, so that nothing can be left out. */
 let sum = 0;
+let nextLook = LOOK_EVERY;
+/** When the topic will have been read to its end once more. */
+let nextEnd = records;
+let isEnding = false;
 
-function finish(): never {
-  const { user, system } = process.cpuUsage(startCpu);
-  const seconds = (performance.now() - startTime) / 1000;
-  process.stdout.write(`${JSON.stringify({ records: seen, sum, seconds, cpuSeconds: (user + system) / 1e6 })}\n`);
+interface Moment {
+  readonly seen: number;
+  readonly milliseconds: number;
+  readonly cpuSeconds: number;
+}
+
+/** All the process's threads, loading of code included. */
+function now(): Moment {
+  const { user, system } = process.cpuUsage();
+  return { seen, milliseconds: performance.now(), cpuSeconds: (user + system) / 1e6 };
+}
+
+let begin: Moment | undefined;
+
+/** Called after some records (counted by `seen`); ends the process when all is measured. */
+function look(): void {
+  if (seen >= nextEnd && !isEnding) {
+    isEnding = true;
+    void again();
+  }
+  if (seen < nextLook) return;
+  nextLook = seen + LOOK_EVERY;
+  const at = now();
+  if (begin === undefined) {
+    if (at.cpuSeconds >= warmSeconds) begin = at;
+    return;
+  }
+  if (at.cpuSeconds < begin.cpuSeconds + measuredSeconds) return;
+  const result = {
+    records: at.seen - begin.seen,
+    sum,
+    seconds: (at.milliseconds - begin.milliseconds) / 1000,
+    cpuSeconds: at.cpuSeconds - begin.cpuSeconds,
+  };
+  process.stdout.write(`${JSON.stringify(result)}\n`);
   process.exit(0);
 }
 
-async function headrace(): Promise<void> {
+/** Reads the topic from its beginning; resolves with what ends that. */
+type Start = (attempt: number) => Promise<() => Promise<void>>;
+let start: Start;
+let stop: () => Promise<void>;
+let attempts = 0;
+
+/** A new consumer for who has read all there is. */
+async function again(): Promise<void> {
+  await stop();
+  nextEnd = seen + records;
+  isEnding = false;
+  stop = await start(attempts++);
+}
+
+async function headrace(): Promise<Start> {
   const { createKafkaCluster } = await import('../../packages/headrace/src/kafka/index.ts');
   const { RecordCursor } = await import('@headrace/kafka-records');
-  await start();
   const cursor = new RecordCursor();
   const cluster = createKafkaCluster({ bootstrapServers: [bootstrapServers] });
-  const reader = cluster.createReader(
-    { topics: [topic], start: { kind: 'TRIM_HORIZON' } },
-    {
-      onAssigned: () => {},
-      onStatus: (error) => {
-        if (error !== undefined) console.error(error.message);
-      },
-      onSkipped: () => {},
-      onRecords: () => {
-        for (const partition of reader.partitions) {
-          for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
-            for (cursor.reset(chunk); cursor.next(); ) {
-              seen++;
-              sum += cursor.offset + cursor.timestamp + (cursor.keyEnd - cursor.keyStart);
-              sum += cursor.bytes[cursor.valueStart]! + (cursor.valueEnd - cursor.valueStart);
+  return async () => {
+    const reader = cluster.createReader(
+      { topics: [topic], start: { kind: 'TRIM_HORIZON' } },
+      {
+        onAssigned: () => {},
+        onStatus: (error) => {
+          if (error !== undefined) console.error(error.message);
+        },
+        onSkipped: () => {},
+        onRecords: () => {
+          for (const partition of reader.partitions) {
+            for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
+              for (cursor.reset(chunk); cursor.next(); ) {
+                seen++;
+                sum += cursor.offset + cursor.timestamp + (cursor.keyEnd - cursor.keyStart);
+                sum += cursor.bytes[cursor.valueStart]! + (cursor.valueEnd - cursor.valueStart);
+              }
+              chunk.release();
             }
-            chunk.release();
           }
-        }
-        if (seen >= wanted) finish();
+          look();
+        },
       },
-    },
-  );
-  reader.start();
+    );
+    reader.start();
+    return () => reader.close();
+  };
 }
 
-async function platformatic(): Promise<void> {
+async function platformatic(): Promise<Start> {
   const { Consumer } = await import('@platformatic/kafka');
-  await start();
-  const consumer = new Consumer({
-    groupId: `bench-${process.pid}`,
-    clientId: 'bench',
-    bootstrapBrokers: [bootstrapServers],
-  });
-  const stream = await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false });
-  stream.on('data', (message) => {
-    seen++;
-    sum += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
-    sum += message.value![0]! + message.value!.length;
-    if (seen >= wanted) finish();
-  });
+  return async (attempt) => {
+    const consumer = new Consumer({
+      groupId: `bench-${process.pid}-${attempt}`,
+      clientId: 'bench',
+      bootstrapBrokers: [bootstrapServers],
+    });
+    const stream = await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false });
+    stream.on('data', (message) => {
+      seen++;
+      sum += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
+      sum += message.value![0]! + message.value!.length;
+      if (seen >= nextLook || seen >= nextEnd) look();
+    });
+    return () => consumer.close(true);
+  };
 }
 
-async function kafkajs(): Promise<void> {
+async function kafkajs(): Promise<Start> {
   const { Kafka, logLevel } = (await import('kafkajs')).default;
-  await start();
   const kafka = new Kafka({ brokers: [bootstrapServers], logLevel: logLevel.NOTHING });
-  const consumer = kafka.consumer({ groupId: `bench-${process.pid}` });
-  await consumer.connect();
-  await consumer.subscribe({ topic, fromBeginning: true });
-  await consumer.run({
-    autoCommit: false,
-    eachBatch: async ({ batch }) => {
-      for (const message of batch.messages) {
-        seen++;
-        sum += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
-        sum += message.value![0]! + message.value!.length;
-      }
-      if (seen >= wanted) finish();
-    },
-  });
+  return async (attempt) => {
+    const consumer = kafka.consumer({ groupId: `bench-${process.pid}-${attempt}` });
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        for (const message of batch.messages) {
+          seen++;
+          sum += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
+          sum += message.value![0]! + message.value!.length;
+        }
+        look();
+      },
+    });
+    return () => consumer.disconnect();
+  };
 }
 
-const clients: Record<string, () => Promise<void>> = { headrace, platformatic, kafkajs };
-await clients[name]!();
+const clients: Record<string, () => Promise<Start>> = { headrace, platformatic, kafkajs };
+start = await clients[name]!();
+stop = await start(attempts++);
