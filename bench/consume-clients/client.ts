@@ -9,7 +9,10 @@ const [records, warmSeconds, measuredSeconds] = numbers.map(Number) as [number, 
 const LOOK_EVERY = 20_000;
 
 let seen = 0;
-/** What is read of each record goes in here, so that nothing can be left out. */
+/**
+ * What is read of each record goes in here, so that nothing can be left out. By a local variable where a client hands out
+ * many records at once: V8 makes an object of each number that a module's variable takes.
+ */
 let sum = 0;
 let nextLook = LOOK_EVERY;
 /** When the topic will have been read to its end once more. */
@@ -85,11 +88,15 @@ async function headrace(): Promise<Start> {
         onRecords: () => {
           for (const partition of reader.partitions) {
             for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
+              let records = 0;
+              let ofChunk = 0;
               for (cursor.reset(chunk); cursor.next(); ) {
-                seen++;
-                sum += cursor.offset + cursor.timestamp + (cursor.keyEnd - cursor.keyStart);
-                sum += cursor.bytes[cursor.valueStart]! + (cursor.valueEnd - cursor.valueStart);
+                records++;
+                ofChunk += cursor.offset + cursor.timestamp + (cursor.keyEnd - cursor.keyStart);
+                ofChunk += cursor.bytes[cursor.valueStart]! + (cursor.valueEnd - cursor.valueStart);
               }
+              seen += records;
+              sum += ofChunk;
               chunk.release();
             }
           }
@@ -131,11 +138,13 @@ async function kafkajs(): Promise<Start> {
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {
+        let ofBatch = 0;
         for (const message of batch.messages) {
-          seen++;
-          sum += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
-          sum += message.value![0]! + message.value!.length;
+          ofBatch += Number(message.offset) + Number(message.timestamp) + (message.key?.length ?? -1);
+          ofBatch += message.value![0]! + message.value!.length;
         }
+        seen += batch.messages.length;
+        sum += ofBatch;
         look();
       },
     });

@@ -57,6 +57,9 @@ function readAll(batch: Buffer, firstOffset?: number): PlainRecord[] {
 
 function randomBatch(random: Random, compression: Compression): Buffer {
   const size = (): number => (random.chance(0.02) ? random.integer(0, 300_000) : random.integer(0, 300));
+  // Near each other as records of one batch are, or not: deltas of one byte, of two, of more.
+  const spread = random.pick([60, 4_000, 100_000]);
+  const headersChance = random.pick([0, 0.3]);
   let delta = -1;
   const records: RecordInput[] = Array.from({ length: random.integer(0, 40) }, () => {
     delta += random.chance(0.2) ? random.integer(1, 5000) : 1;
@@ -65,9 +68,9 @@ function randomBatch(random: Random, compression: Compression): Buffer {
       value: random.chance(0.1) ? null : random.bytes(size()),
       timestamp: random.chance(0.1)
         ? random.integer(-(2 ** 45), 2 ** 45)
-        : 1_760_000_000_000 + random.integer(-100_000, 100_000),
+        : 1_760_000_000_000 + random.integer(-spread, spread),
       offsetDelta: delta,
-      headers: Array.from({ length: random.chance(0.3) ? random.integer(1, 200) : 0 }, () => ({
+      headers: Array.from({ length: random.chance(headersChance) ? random.integer(1, 200) : 0 }, () => ({
         key: random.pick(['same', '', random.bytes(random.integer(0, 70)).toString('latin1')]),
         value: random.chance(0.2) ? null : random.bytes(random.integer(0, 90)),
       })),
@@ -266,6 +269,7 @@ test('mutated batches with a right checksum give typed errors, never a crash or 
         assert.ok(cursor.headersEnd <= cursor.end && cursor.end <= chunk.end);
         assert.ok(cursor.offset < chunk.nextOffset);
       }
+      if (view.compression === 'none') assert.deepEqual(readAll(view.bytes), parsePlainly(view.bytes), `seed ${seed}`);
     } catch (error) {
       assert.ok(error instanceof RecordsError, `seed ${seed}: ${error}`);
       refused++;
