@@ -29,7 +29,12 @@ describe('a mapping that goes on, on Apache Kafka', { skip: needs('java', 'maven
   let latency = 0;
 
   before(async () => {
-    kafka = await startKafka();
+    kafka = await startKafka({
+      properties: {
+        'group.consumer.heartbeat.interval.ms': 500,
+        'group.consumer.session.timeout.ms': 3000,
+      },
+    });
     const store = new Map<string, StoredMapping>();
     supervisor = createMappingSupervisor({
       store: {
@@ -218,6 +223,23 @@ describe('a mapping that goes on, on Apache Kafka', { skip: needs('java', 'maven
     await gets('latest', ['d', 'e']);
     await gets('timed', ['b', 'c', 'd', 'e']);
     for (const mapping of [...others, fourth]) await gone(mapping);
+  });
+
+  test('a function that runs longer than the session costs no membership and no repetition', async () => {
+    const topic = 'patient';
+    await createTopics(kafka.bootstrapServers, [topic], 1);
+    const mapping = create(topic);
+    await assigned(mapping, 1);
+    await isIn(mapping, 'Enabled');
+    const { rebalances } = snapshot(mapping).counts;
+    latency = 4500;
+    await produce(kafka.bootstrapServers, [{ topic, value: 'slow' }]);
+    await gets(topic, ['slow']);
+    latency = 0;
+    await eventually(() => snapshot(mapping).partitions[0]?.committedOffset === 1);
+    assert.equal(snapshot(mapping).counts.rebalances, rebalances);
+    assert.equal(snapshot(mapping).counts.invocations, 1);
+    await gone(mapping);
   });
 
   test('a step in lag adds the first poller within 2 s; when the load is gone they go one by one; no rebalance', async () => {
