@@ -27,6 +27,9 @@ export type GroupProtocol = 'auto' | 'classic' | 'consumer';
 
 const keyOf = ({ topic, partition }: TopicPartition): string => `${topic}/${partition}`;
 
+/** How long the coordinator has to take note that a member leaves. */
+const GOODBYE_MILLISECONDS = 5_000;
+
 let consumers = 0;
 
 /** What is known of a partition before it is read: where to begin. */
@@ -144,7 +147,12 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
     // While in-flight work is finished and committed this is still a member: heartbeats go on.
     await this.#revokeWithin(this.owned(), timeoutMilliseconds);
     this.#closed.abort();
-    if (this.#isStarted) await this.#membership.stop();
+    if (this.#isStarted) {
+      // A coordinator that does not answer is not waited for: what it is not told it finds out by the session.
+      const told = new AbortController();
+      const goodbye = this.#membership.stop().finally(() => told.abort());
+      await Promise.race([goodbye, sleep(GOODBYE_MILLISECONDS, told.signal, this.#cluster.options.clock)]);
+    }
     this.#fetcher.close();
     this.#cluster.closeConnections(this.#purpose);
     this.#onClosed?.();

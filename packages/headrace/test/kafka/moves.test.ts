@@ -164,6 +164,23 @@ test('a commit that waits while the log loses its records is given up: its offse
   assert.equal(broker.control.group('g')!.offsets['t']?.[0], undefined);
 });
 
+test('a broker that answers nothing any more does not hold up the end', async () => {
+  await using broker = await start({ configs: { 'group.consumer.heartbeat.interval.ms': 500 } });
+  // With the time that requests usually have: half a minute.
+  const reader = new Recorder({ bootstrapServers: broker.bootstrapServers.split(',') }, { topics: ['t'] }).start();
+  await send(broker, 0, 3);
+  await eventually(() => reader.count === 3);
+  reader.onRevoking = async () => {};
+  const heartbeats = broker.faults.add({ api: 'ConsumerGroupHeartbeat', blackHole: true });
+  await eventually(() => heartbeats.hits > 0);
+  broker.faults.add({ blackHole: true });
+  let isClosed = false;
+  void reader.close().then(() => {
+    isClosed = true;
+  });
+  await eventually(() => isClosed, { timeoutMs: 8_000 });
+});
+
 test('a partition that hangs holds back no other', async () => {
   await using broker = await start({ nodes: 1 });
   await using reader = consume(broker);
