@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock, monotonicClock } from '../clock.ts';
 import { HeadraceError } from '../errors.ts';
 import { connectToAny, parseAddress } from './bootstrap.ts';
@@ -34,6 +35,8 @@ export class Cluster {
   readonly #connections = new Map<string, Promise<Connection>>();
   #control: Promise<Connection> | undefined;
   #isClosed = false;
+  /** What is still being opened at the end would otherwise keep the process alive until its time-out. */
+  readonly #opening = new AbortController();
 
   constructor(configuration: ClusterConfiguration, options: ClusterOptions = {}) {
     if (configuration.bootstrapServers.length === 0) {
@@ -48,7 +51,13 @@ export class Cluster {
       metadataAgeMilliseconds: options.metadataAgeMilliseconds ?? 30_000,
       clock: options.clock ?? monotonicClock,
     };
-    this.#connectionOptions = { ...this.options, tls: configuration.tls, sasl: configuration.sasl };
+    setMaxListeners(0, this.#opening.signal);
+    this.#connectionOptions = {
+      ...this.options,
+      tls: configuration.tls,
+      sasl: configuration.sasl,
+      signal: this.#opening.signal,
+    };
   }
 
   get isClosed(): boolean {
@@ -193,6 +202,7 @@ export class Cluster {
 
   close(): void {
     this.#isClosed = true;
+    this.#opening.abort();
     this.closeConnections('');
     this.#control?.then(
       (connection) => connection.close(),

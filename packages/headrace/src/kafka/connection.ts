@@ -24,6 +24,8 @@ export interface ConnectionOptions {
   readonly connectTimeoutMilliseconds: number;
   /** Of a request that names no other. */
   readonly requestTimeoutMilliseconds: number;
+  /** Ends the attempt to open a connection; one that is open stays. */
+  readonly signal?: AbortSignal;
 }
 
 /** The response of a request that is read where it lies. `block` must be released when nothing points into it any more. */
@@ -81,7 +83,10 @@ export class Connection {
    * @throws HeadraceError KAFKA_UNREACHABLE, KAFKA_TLS, KAFKA_AUTHENTICATION, KAFKA_TIMEOUT, KAFKA_UNSUPPORTED
    */
   static async open(address: Address, options: ConnectionOptions): Promise<Connection> {
+    if (options.signal?.aborted === true) throw new HeadraceError('KAFKA_DISCONNECTED', 'the cluster was closed');
     const connection = new Connection(address, options);
+    const abort = (): void => connection.close();
+    options.signal?.addEventListener('abort', abort, { once: true });
     try {
       await connection.#established();
       await connection.#handshake();
@@ -90,6 +95,8 @@ export class Connection {
       const failure = toHeadraceError(error, 'KAFKA_DISCONNECTED');
       connection.close(failure);
       throw failure;
+    } finally {
+      options.signal?.removeEventListener('abort', abort);
     }
   }
 

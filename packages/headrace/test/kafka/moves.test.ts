@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { type Broker, type BrokerOptions, startBroker } from '@headrace/dev-broker';
 import { eventually } from '@headrace/testing';
+import { Cluster } from '../../src/kafka/cluster.ts';
 import type { GroupConsumerOptions } from '../../src/kafka/contract.ts';
 import type { PartitionReader } from '../../src/kafka/partition-reader.ts';
 import { produce, Recorder } from './harness.ts';
@@ -179,6 +181,19 @@ test('a broker that answers nothing any more does not hold up the end', async ()
     isClosed = true;
   });
   await eventually(() => isClosed, { timeoutMs: 8_000 });
+});
+
+test('what is still being opened at the end is given up, not waited for', async () => {
+  await using broker = await start({ nodes: 1 });
+  broker.faults.add({ api: 'ApiVersions', blackHole: true });
+  const cluster = new Cluster({ bootstrapServers: [broker.bootstrapServers] });
+  const refreshed = cluster.refresh(['t']).then(
+    () => 'answered',
+    () => 'given up',
+  );
+  await eventually(() => broker.connections.length > 0);
+  cluster.close();
+  assert.equal(await Promise.race([refreshed, setTimeout(2_000, 'waited for', { ref: false })]), 'given up');
 });
 
 test('a partition that hangs holds back no other', async () => {
