@@ -43,7 +43,7 @@ test('leaders and coordinator that move, and one that dies, lose and double noth
 
   let isSending = true;
   const sending = (async () => {
-    for (let number = 0; isSending; number += 1) {
+    while (isSending) {
       const messages = Array.from({ length: 20 }, (_, i) => ({ topic: 't', partition: i % PARTITIONS, value: 'v' }));
       // While a leader is away nothing can be written; what arrived twice is two records.
       await produce(kafka.bootstrapServers, messages).catch(() => {});
