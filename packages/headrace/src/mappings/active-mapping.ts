@@ -9,6 +9,7 @@ import { mappingStatusChannel, mappingWarningChannel } from '../telemetry/channe
 import type { CommittedOffset } from './committer.ts';
 import type { MappingDefinition } from './definition.ts';
 import { compileFilterCriteria, InvalidFilterError } from './filter.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { compileMapping, type EngineOptions, type MappingOptions, startingPosition } from './options.ts';
 import { Poller } from './poller.ts';
 import type { PollerContext, PollerObserver } from './poller-context.ts';
@@ -31,7 +32,8 @@ const MOST_WARNINGS = 50;
 /** How many are allowed is for the API to say; here the raised quota holds. */
 const MOST_FILTERS = 10;
 
-export interface ActiveMappingContext extends Omit<PollerContext, 'observer'> {
+export interface ActiveMappingContext extends Omit<PollerContext, 'observer' | 'memory'> {
+  readonly memory: MemoryBudget;
   readonly clusters: (definition: MappingDefinition) => Promise<KafkaCluster>;
   readonly engine: EngineOptions;
   /** Of the engine. */
@@ -144,7 +146,7 @@ export class ActiveMapping {
       }
       this.#cluster = cluster;
       const servers = definition.bootstrapServers ?? cluster.bootstrapServers ?? [];
-      const context = { ...this.#context, observer: this.#observer };
+      const context = { ...this.#context, observer: this.#observer, memory: this.#context.memory.share() };
       const poller = new Poller(this.#compile(servers), context, this.#poller?.counts);
       this.#poller = poller;
       const { restartIdentity } = this.#context;

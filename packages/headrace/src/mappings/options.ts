@@ -37,7 +37,7 @@ export interface EngineOptions {
   readonly payloadLimitBytes?: number;
   /** A poller is taken away after the load was gone for so long. Default 15 s. */
   readonly scaleDownAfterMilliseconds?: number;
-  /** Payload and assembly bytes of all mappings together. Default 128 MiB. */
+  /** Payload and assembly bytes of all mappings together, see {@link MemoryBudget}. Default 128 MiB. */
   readonly memoryLimitBytes?: number;
 }
 

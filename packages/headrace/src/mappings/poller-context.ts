@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { HeadraceError } from '../errors.ts';
 import type { Invoke, Warm } from '../functions/outcome.ts';
 import type { Destinations } from './destinations.ts';
-import type { MemoryBudget } from './memory-budget.ts';
+import type { MemoryShare } from './memory-budget.ts';
 import type { Failure, FailureCondition } from './settlement.ts';
 import type { Slice } from './slice.ts';
 
@@ -15,7 +15,7 @@ export interface PollerContext {
   /** Environments are started before the first batch of another poller asks for them. Absent: it waits. */
   readonly warm?: Warm | undefined;
   readonly destinations: Destinations | undefined;
-  readonly memory: MemoryBudget;
+  readonly memory: MemoryShare;
   readonly observer: PollerObserver;
   readonly commitIntervalMilliseconds: number;
   readonly revokeTimeoutMilliseconds: number;
