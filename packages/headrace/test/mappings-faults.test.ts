@@ -172,7 +172,16 @@ describe('a source in trouble, on Apache Kafka', { skip: needs('java', 'maven') 
         ...['--bootstrap-server', kafka.bootstrapServers, '--add', '--allow-principal', 'User:alice'],
         ...['--operation', 'Read', '--operation', 'Describe', ...resource],
       ]);
-    await allow('--topic', 'guarded', '--group', 'guarded', '--resource-pattern-type', 'prefixed');
+    const denied = (what: RegExp): Promise<unknown> =>
+      eventually(() => what.test(supervisor.snapshot(uuid)!.warnings.join()), {
+        timeoutMs: 20_000,
+        what: () => `${what}: ${supervisor.snapshot(uuid)!.warnings}`,
+      });
+    await denied(/topic guarded: TOPIC_AUTHORIZATION_FAILED/);
+    await allow('--topic', 'guarded', '--resource-pattern-type', 'prefixed');
+    await denied(/GROUP_AUTHORIZATION_FAILED/);
+    assert.equal(status(uuid).stateTransitionReason, 'EVENT_SOURCE_AUTHZ_ERROR');
+    await allow('--group', 'guarded', '--resource-pattern-type', 'prefixed');
     // Nothing has to come for it to be well again: the topic of a mapping may be quiet.
     await says(quiet, /^OK$/, 'USER_INITIATED');
     await gets('guarded', ['one']);

@@ -46,9 +46,11 @@ export function parseClientProperties(text: string, bootstrapServers?: readonly 
   const sasl = isSasl ? readSasl(reader) : undefined;
   for (const key of ['sasl.mechanism', 'sasl.jaas.config']) reader.take(key);
   const groupId = reader.take('group.id');
+  const rackId = reader.take('client.rack');
   return {
     configuration: {
       bootstrapServers: servers,
+      ...(rackId ? { rackId } : {}),
       ...(protocol.endsWith('SSL') ? { tls } : {}),
       ...(sasl === undefined ? {} : { sasl }),
     },

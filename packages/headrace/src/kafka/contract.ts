@@ -142,6 +142,8 @@ export interface KafkaCluster {
 /** How to reach a cluster; secrets are already resolved. */
 export interface ClusterConfiguration {
   readonly bootstrapServers: readonly string[];
+  /** Where this process is, as brokers name it (`broker.rack`): records then come from a replica nearby (KIP-392). */
+  readonly rackId?: string;
   readonly tls?: {
     readonly certificateAuthority?: string;
     readonly certificate?: string;

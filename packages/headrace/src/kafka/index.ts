@@ -35,7 +35,9 @@ export function createKafkaCluster(
   return {
     bootstrapServers: configuration.bootstrapServers,
     createGroupConsumer(consumerOptions: GroupConsumerOptions, listener: ConsumerListener): KafkaGroupConsumer {
-      const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(cluster, consumerOptions, listener, {
+      const { rackId } = configuration;
+      const withRack = rackId === undefined ? consumerOptions : { rackId, ...consumerOptions };
+      const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(cluster, withRack, listener, {
         protocol: options.groupProtocol ?? 'auto',
         onClosed: () => consumers.delete(consumer),
       });

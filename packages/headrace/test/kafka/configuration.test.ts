@@ -200,6 +200,7 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
     ssl.truststore.certificates=PEM TEXT
     ssl.endpoint.identification.algorithm=
     group.id=g
+    client.rack=eu-west-1a
     auto.offset.reset=earliest
   `);
   assert.deepEqual(configuration.bootstrapServers, ['a:9092', 'b:9093']);
@@ -211,6 +212,7 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
   assert.equal(configuration.tls?.certificateAuthority, 'PEM TEXT');
   assert.equal(configuration.tls?.verifyServerName, false);
   assert.equal(groupId, 'g');
+  assert.equal(configuration.rackId, 'eu-west-1a');
   assert.deepEqual(ignored, ['auto.offset.reset']);
   assert.doesNotMatch(inspect(configuration, { depth: 9 }), /se"cret/);
 });

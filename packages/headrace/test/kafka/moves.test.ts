@@ -212,7 +212,8 @@ test('a partition that hangs holds back no other', async () => {
 
 test('with a rack, records come from the nearest replica', async () => {
   await using broker = await start({ racks: ['a', 'b', 'c'] });
-  await using reader = consume(broker, { rackId: 'b' });
+  const bootstrapServers = broker.bootstrapServers.split(',');
+  await using reader = new Recorder({ bootstrapServers, rackId: 'b' }, { topics: ['t'] }).start();
   await send(broker, 0, 30);
   await eventually(() => reader.count === 30);
   await send(broker, 30, 60);
