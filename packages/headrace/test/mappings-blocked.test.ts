@@ -137,6 +137,7 @@ test('headrace mappings show --watch shows a mapping again and again as it goes 
     );
     using json = new HeadraceProcess(['mappings', 'show', UUID!, '--watch', '--json'], environment);
     using text = new HeadraceProcess(['mappings', 'show', UUID!, '--watch'], environment);
+    using all = new HeadraceProcess(['mappings', 'list', '--watch'], environment);
     const committed = (): (number | undefined)[] =>
       json.stdout
         .split('\n')
@@ -152,7 +153,13 @@ test('headrace mappings show --watch shows a mapping again and again as it goes 
         what: () => text.stdout + text.stderr,
       },
     );
-    for (const watching of [json, text]) {
+    await eventually(() => all.stdout.split('\n').filter((line) => line.startsWith(UUID!)).length >= 2, {
+      timeoutMs: 30_000,
+      what: () => all.stdout + all.stderr,
+    });
+    using wrong = new HeadraceProcess(['mappings', 'blocked', UUID!, '--watch'], environment);
+    assert.equal((await wrong.ended).code, 2);
+    for (const watching of [json, text, all]) {
       watching.child.kill('SIGINT');
       await watching.ended;
       // What a shell calls 130.

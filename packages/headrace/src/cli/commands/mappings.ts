@@ -23,7 +23,7 @@ export const command: Command = {
   options: {
     ...clientFlags,
     yes: { type: 'boolean', description: 'skip or park it, instead of naming it only' },
-    watch: { type: 'boolean', description: 'show again every second, until interrupted' },
+    watch: { type: 'boolean', description: 'list or show again every second, until interrupted' },
     json: { type: 'boolean', description: 'one JSON document' },
   },
   examples: [
@@ -37,26 +37,29 @@ export const command: Command = {
     const [what = 'list', uuid] = positionals;
     const client = readClientFlags(options);
     const json = options.boolean('json');
-    if (what === 'list') {
-      const { mappings } = await operatorGet<{ mappings: MappingSummary[] }>(client, 'mappings');
-      if (json) terminal.print(JSON.stringify({ mappings }, null, 2));
-      else printList(terminal, mappings);
+    const isWatching = options.boolean('watch');
+    if (isWatching && what !== 'list' && what !== 'show')
+      throw new HeadraceError('USAGE', `--watch goes with list and show, not with ${what}`);
+    /** Prints once, or every second until interrupted. */
+    const show = async <T>(path: string, print: (answer: T) => void): Promise<number> => {
+      do {
+        const answer = await operatorGet<T>(client, path);
+        if (json) terminal.print(JSON.stringify(answer, null, isWatching ? 0 : 2));
+        else print(answer);
+        if (isWatching) await delay(WATCH_MILLISECONDS);
+      } while (isWatching);
       return 0;
-    }
+    };
+    if (what === 'list')
+      return await show<{ mappings: MappingSummary[] }>('mappings', ({ mappings }) => printList(terminal, mappings));
     if (!['show', 'check', 'blocked', 'skip', 'park'].includes(what)) {
       throw new HeadraceError('USAGE', `mappings knows list, show, check, blocked, skip and park, not "${what}"`);
     }
     if (uuid === undefined) throw new HeadraceError('USAGE', `mappings ${what} needs the UUID of a mapping`);
-    if (what === 'show') {
-      const isWatching = options.boolean('watch');
-      do {
-        const snapshot = await operatorGet<MappingSnapshot>(client, `mappings/${encodeURIComponent(uuid)}`);
-        if (json) terminal.print(JSON.stringify(snapshot, null, isWatching ? 0 : 2));
-        else printSnapshot(terminal, snapshot);
-        if (isWatching) await delay(WATCH_MILLISECONDS);
-      } while (isWatching);
-      return 0;
-    }
+    if (what === 'show')
+      return await show<MappingSnapshot>(`mappings/${encodeURIComponent(uuid)}`, (snapshot) =>
+        printSnapshot(terminal, snapshot),
+      );
     if (what === 'check') {
       const path = `mappings/${encodeURIComponent(uuid)}/check`;
       const result = await operatorGet<{ ok: boolean; hops: Hop[] }>(client, path);
