@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BrokerOptions, startBroker } from '@headrace/dev-broker';
-import { eventually, freePort, needs, runCommand, temporaryFolder } from '@headrace/testing';
+import { eventually, freePort, generateCertificates, needs, runCommand, temporaryFolder } from '@headrace/testing';
 import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
 import { walkToCluster } from '../../src/kafka/preflight.ts';
 import { HeadraceProcess } from '../demo/headrace-process.ts';
@@ -92,6 +92,40 @@ test('TLS is looked at by chain, name and expiry', { skip: needs('openssl') }, a
     // Without TLS: Node's listener closes without a word, Java's says what it is.
     const plain = await walk({ bootstrapServers });
     assert.match(plain.last.error!.message, /closed the connection at ApiVersions: .* does it want TLS/);
+  });
+});
+
+test('headrace check takes a client certificate whose key is encrypted', { skip: needs('openssl') }, async (t) => {
+  const folder = temporaryFolder('preflight');
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { authority, server, client } = await generateCertificates(folder);
+  const [ca, cert, key, password] = ['ca', 'cert', 'key', 'password'].map((name) => join(folder, `check-${name}`));
+  writeFileSync(ca!, authority);
+  writeFileSync(cert!, client.certificate);
+  writeFileSync(password!, 'pa55\n');
+  const plain = join(folder, 'check-plain-key');
+  writeFileSync(plain, client.key);
+  await runCommand('openssl', ['pkcs8', '-topk8', '-in', plain, '-out', key!, '-passout', 'pass:pa55']);
+  const tls = { key: server.key, cert: server.certificate, ca: authority, clientAuth: 'required' } as const;
+  await withBroker({ tls }, async ([bootstrapServers]) => {
+    const words = [
+      'check',
+      '--bootstrap-servers',
+      bootstrapServers!,
+      '--tls-ca',
+      ca!,
+      '--tls-cert',
+      cert!,
+      '--tls-key',
+      key!,
+    ];
+    using good = new HeadraceProcess([...words, '--tls-key-password-file', password!]);
+    const ended = await good.ended;
+    assert.equal(ended.code, 0, ended.stdout);
+    using bad = new HeadraceProcess(words);
+    const { code, stdout } = await bad.ended;
+    assert.equal(code, 1);
+    assert.match(stdout, /the private key is encrypted, and no password is given/);
   });
 });
 

@@ -35,6 +35,11 @@ export const command: Command = {
     'tls-ca': { type: 'string', value: 'FILE', description: 'certificate authority to trust, PEM' },
     'tls-cert': { type: 'string', value: 'FILE', description: 'client certificate for mutual TLS, PEM' },
     'tls-key': { type: 'string', value: 'FILE', description: 'its private key, PEM' },
+    'tls-key-password-file': {
+      type: 'string',
+      value: 'FILE',
+      description: 'password of an encrypted key; without it the environment variable KAFKA_KEY_PASSWORD',
+    },
     timeout: { type: 'string', value: 'S', description: 'of each hop in seconds (default 5)' },
     json: { type: 'boolean', description: 'one JSON document, nothing else on standard output' },
   },
@@ -77,10 +82,16 @@ function readConfiguration(options: Options): ClusterConfiguration {
   if ((certificate === undefined) !== (privateKey === undefined)) {
     throw new HeadraceError('USAGE', '--tls-cert and --tls-key go together');
   }
+  const passwordFile = options.string('tls-key-password-file');
+  const privateKeyPassword =
+    passwordFile === undefined
+      ? process.env['KAFKA_KEY_PASSWORD']
+      : readFile(passwordFile, '--tls-key-password-file').trimEnd();
   const isTls = options.boolean('tls') || certificateAuthority !== undefined || certificate !== undefined;
   const tls = {
     ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
     ...(certificate === undefined || privateKey === undefined ? {} : { certificate, privateKey }),
+    ...(privateKey === undefined || privateKeyPassword === undefined ? {} : { privateKeyPassword }),
   };
   const sasl = readSasl(options);
   return { bootstrapServers: servers, ...(isTls ? { tls } : {}), ...(sasl === undefined ? {} : { sasl }) };
