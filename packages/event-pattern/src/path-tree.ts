@@ -4,7 +4,7 @@
 import { ByteStringMap } from './byte-strings.ts';
 import type { Alternative } from './grammar.ts';
 import { maximumSetAlternatives } from './limits.ts';
-import { MemoryBudget, ObjectMemory } from './scan.ts';
+import { MemoryBudget, ObjectMemory } from './object-memory.ts';
 import type { TestList } from './tests.ts';
 import { encodeText } from './utf8.ts';
 
