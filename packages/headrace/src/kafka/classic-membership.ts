@@ -5,6 +5,7 @@ import type { Cluster } from './cluster.ts';
 import type { Connection } from './connection.ts';
 import { decodeAssignment, decodeSubscription, encodeAssignment, encodeSubscription } from './consumer-protocol.ts';
 import type { TopicPartition } from './contract.ts';
+import { GroupCoordinator } from './group-coordinator.ts';
 import { type GroupIdentity, heartbeat, type JoinAnswer, joinGroup, leaveGroup, syncGroup } from './group-requests.ts';
 import {
   difference,
@@ -26,6 +27,7 @@ const eager: readonly AssignorName[] = ['range', 'roundrobin', 'sticky'];
  * the assignment and waits for the next reason to rejoin; heartbeats run beside it, whatever the loop waits for.
  */
 export class ClassicMembership implements Membership {
+  readonly coordinator: GroupCoordinator;
   readonly #cluster: Cluster;
   readonly #options: MembershipOptions;
   readonly #host: MembershipHost;
@@ -47,7 +49,6 @@ export class ClassicMembership implements Membership {
   #joinedGeneration = -1;
   /** A JoinGroup was sent: the coordinator may have taken it, whatever was answered. */
   #hasAsked = false;
-  #coordinator: number | undefined;
   #lastHeard = 0;
   #beat: (() => void) | undefined;
   /** As leader: partitions of all subscribed topics at the last assignment. */
@@ -57,6 +58,7 @@ export class ClassicMembership implements Membership {
   constructor(cluster: Cluster, options: MembershipOptions, host: MembershipHost) {
     this.#cluster = cluster;
     this.#options = options;
+    this.coordinator = new GroupCoordinator(cluster, options.groupId);
     this.#host = host;
     this.#instanceId = options.instanceId ?? options.restartIdentity;
   }
@@ -71,15 +73,6 @@ export class ClassicMembership implements Membership {
 
   suspect(): void {
     this.#beat?.();
-  }
-
-  async coordinator(): Promise<number> {
-    this.#coordinator ??= await this.#cluster.coordinator(this.#options.groupId);
-    return this.#coordinator;
-  }
-
-  coordinatorFailed(): void {
-    this.#coordinator = undefined;
   }
 
   run(): Promise<MembershipEnd> {
@@ -133,8 +126,8 @@ export class ClassicMembership implements Membership {
     return this.#isFenced ? 'fenced' : 'stopped';
   }
 
-  async #connection(): Promise<Connection> {
-    return this.#cluster.connection(await this.coordinator(), `${this.#options.purpose}/group`);
+  #connection(): Promise<Connection> {
+    return this.coordinator.connection(`${this.#options.purpose}/group`);
   }
 
   /** One round of the protocol: join, sync, apply. */
@@ -154,7 +147,7 @@ export class ClassicMembership implements Membership {
       this.#setIdentity(identity);
     } catch (error) {
       this.#onGroupError(kafkaCodeOf(error), error);
-      if (error instanceof HeadraceError && error.code === 'KAFKA_DISCONNECTED') this.coordinatorFailed();
+      if (error instanceof HeadraceError && error.code === 'KAFKA_DISCONNECTED') this.coordinator.failed();
       throw error;
     } finally {
       this.#isJoining = false;
@@ -325,13 +318,13 @@ export class ClassicMembership implements Membership {
       } else if (code !== 0) this.#onGroupError(code, brokerError(code, `heartbeat of group ${identity.groupId}`));
     } catch {
       // The session timeout above decides; until then the coordinator is looked for again.
-      this.coordinatorFailed();
+      this.coordinator.failed();
     }
   }
 
   #onGroupError(code: number, error: unknown): void {
     if (needsCoordinator(code)) {
-      this.coordinatorFailed();
+      this.coordinator.failed();
     } else if (code === KafkaCode.UNKNOWN_MEMBER_ID) {
       this.#memberId = '';
       this.#lose();

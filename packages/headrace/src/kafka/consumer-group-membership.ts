@@ -3,6 +3,7 @@ import { HeadraceError, toHeadraceError } from '../errors.ts';
 import { Backoff, sleep } from './backoff.ts';
 import type { Cluster } from './cluster.ts';
 import type { TopicPartition } from './contract.ts';
+import { GroupCoordinator } from './group-coordinator.ts';
 import {
   type ConsumerGroupHeartbeatAnswer,
   consumerGroupHeartbeat,
@@ -25,6 +26,7 @@ import { brokerError, KafkaCode, needsCoordinator } from './protocol-errors.ts';
  * gives a partition to its new owner when the old one has said that it gave it up.
  */
 export class ConsumerGroupMembership implements Membership {
+  readonly coordinator: GroupCoordinator;
   readonly #cluster: Cluster;
   readonly #options: MembershipOptions;
   readonly #host: MembershipHost;
@@ -38,7 +40,6 @@ export class ConsumerGroupMembership implements Membership {
   readonly #memberId: string;
   #epoch = 0;
   #identity: GroupIdentity | undefined;
-  #coordinator: number | undefined;
   #interval = 1_000;
   #lastHeard = 0;
   /** What the coordinator wants this member to own; undefined before it said so. */
@@ -57,6 +58,7 @@ export class ConsumerGroupMembership implements Membership {
   constructor(cluster: Cluster, options: MembershipOptions, host: MembershipHost) {
     this.#cluster = cluster;
     this.#options = options;
+    this.coordinator = new GroupCoordinator(cluster, options.groupId);
     this.#host = host;
     this.#memberId =
       options.restartIdentity ?? Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
@@ -72,15 +74,6 @@ export class ConsumerGroupMembership implements Membership {
 
   suspect(): void {
     this.#beat?.();
-  }
-
-  async coordinator(): Promise<number> {
-    this.#coordinator ??= await this.#cluster.coordinator(this.#options.groupId);
-    return this.#coordinator;
-  }
-
-  coordinatorFailed(): void {
-    this.#coordinator = undefined;
   }
 
   run(): Promise<MembershipEnd> {
@@ -115,7 +108,7 @@ export class ConsumerGroupMembership implements Membership {
       } catch (error) {
         if (signal.aborted) break;
         const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
-        this.coordinatorFailed();
+        this.coordinator.failed();
         if (backoff.attempts >= PASSING_ATTEMPTS || !isPassing(failure)) this.#host.onTrouble(failure);
         this.#loseWhenSilent();
         await backoff.wait(signal, this.#cluster.options.clock);
@@ -195,7 +188,7 @@ export class ConsumerGroupMembership implements Membership {
     isFull: boolean,
     timeoutMilliseconds?: number,
   ): Promise<ConsumerGroupHeartbeatAnswer> {
-    const connection = await this.#cluster.connection(await this.coordinator(), `${this.#options.purpose}/group`);
+    const connection = await this.coordinator.connection(`${this.#options.purpose}/group`);
     connection.bestVersion(68, 'ConsumerGroupHeartbeat', 1, 1);
     const { groupId, instanceId, rackId, topics, rebalanceTimeoutMilliseconds } = this.#options;
     const answer = await connection.send(
@@ -211,7 +204,7 @@ export class ConsumerGroupMembership implements Membership {
       }),
       timeoutMilliseconds,
     );
-    if (needsCoordinator(answer.error)) this.coordinatorFailed();
+    if (needsCoordinator(answer.error)) this.coordinator.failed();
     return answer;
   }
 

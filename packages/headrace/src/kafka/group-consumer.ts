@@ -321,7 +321,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         const failure = toHeadraceError(error, 'KAFKA_PROTOCOL');
         if (backoff.attempts > 0 || !failure.retryable) this.#troubles.set('offsets', failure);
         if (failure.code === 'KAFKA_DISCONNECTED' || failure.code === 'KAFKA_TIMEOUT') {
-          this.#membership.coordinatorFailed();
+          this.#membership.coordinator.failed();
         }
         await backoff.wait(this.#closed.signal, this.#cluster.options.clock);
         open = this.#stillOpen(partitions);

@@ -1,5 +1,6 @@
 import type { HeadraceError } from '../errors.ts';
 import type { GroupConsumerOptions, TopicPartition } from './contract.ts';
+import type { GroupCoordinator } from './group-coordinator.ts';
 import type { GroupIdentity } from './group-requests.ts';
 
 /** Who is a member, as the membership sees it: it owns partitions and gives them up when told. */
@@ -35,9 +36,7 @@ export interface MembershipOptions {
 export interface Membership {
   /** How commits name this member; undefined while it is none. */
   readonly identity: GroupIdentity | undefined;
-  /** The coordinator's node; found anew after `coordinatorFailed`. */
-  coordinator(): Promise<number>;
-  coordinatorFailed(): void;
+  readonly coordinator: GroupCoordinator;
   /** Resolves at the next change of `identity`. */
   changed(): Promise<void>;
   /** Looks at once whether this is still a member: a commit was refused. */

@@ -85,7 +85,7 @@ export class OffsetCommitter {
       }
       let isStale = false;
       try {
-        const connection = await this.#cluster.connection(await membership.coordinator(), `${this.#purpose}/offsets`);
+        const connection = await membership.coordinator.connection(`${this.#purpose}/offsets`);
         // A coordinator may be looked for and connected to for long: what went meanwhile is not committed any more.
         if (membership.identity !== identity || !open.every((index) => isOwned(index))) continue;
         const codes = await this.#send(
@@ -104,7 +104,7 @@ export class OffsetCommitter {
             refusals[index] = code;
             last = brokerError(code, 'commit');
           } else if (needsCoordinator(code) || passingCodes.has(code)) {
-            if (needsCoordinator(code)) membership.coordinatorFailed();
+            if (needsCoordinator(code)) membership.coordinator.failed();
             last = brokerError(code, 'commit');
           } else {
             const { topic, partition } = offsets[index]!;
@@ -113,7 +113,7 @@ export class OffsetCommitter {
         });
       } catch (error) {
         last = toHeadraceError(error, 'KAFKA_PROTOCOL');
-        membership.coordinatorFailed();
+        membership.coordinator.failed();
         if (!last.retryable) {
           const failure = last;
           return results.map((result) => result ?? { kind: 'failed', error: failure });
@@ -152,12 +152,12 @@ export class OffsetCommitter {
     groupId: string,
   ): Promise<readonly CommittedOffset[]> {
     const membership = this.#membership();
-    const connection = await this.#cluster.connection(await membership.coordinator(), `${this.#purpose}/offsets`);
+    const connection = await membership.coordinator.connection(`${this.#purpose}/offsets`);
     const best = connection.bestVersion(9, 'OffsetFetch', 6, 9);
     // The classic protocol's generation is not checked here: the group need not exist yet.
     const identity = { groupId, memberId: '', generation: -1, instanceId: null };
     const answer = await connection.send(offsetFetch(best, identity, partitions));
-    if (needsCoordinator(answer.error)) membership.coordinatorFailed();
+    if (needsCoordinator(answer.error)) membership.coordinator.failed();
     if (answer.error !== 0) throw brokerError(answer.error, `committed offsets of group ${groupId}`);
     const failed = answer.offsets.find((offset) => offset.error !== 0);
     if (failed !== undefined) throw brokerError(failed.error, `offset of ${failed.topic}-${failed.partition}`);

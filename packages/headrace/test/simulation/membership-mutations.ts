@@ -98,7 +98,7 @@ export const membershipMutations: readonly Mutation[] = [
   {
     name: 'moved-coordinator-is-not-looked-for',
     file: 'classic-membership.ts',
-    from: '    if (needsCoordinator(code)) {\n      this.coordinatorFailed();',
+    from: '    if (needsCoordinator(code)) {\n      this.coordinator.failed();',
     to: '    if (needsCoordinator(code)) {',
   },
   {
