@@ -67,7 +67,7 @@ export interface EngineConfiguration {
   readonly log: (line: string) => void;
 }
 
-export const defaultPort = 9400;
+const defaultPort = 9400;
 
 /** Fills in defaults and refuses what cannot be, naming the field. */
 export function compileEngineOptions(options: EngineOptions): EngineConfiguration {

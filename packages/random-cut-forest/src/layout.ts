@@ -60,7 +60,7 @@ export const TREE = {
 } as const;
 
 /** Trees that are scored together; each has a path of its own. */
-export const PATHS = 4;
+const PATHS = 4;
 
 /** Most points that are scored in one call of the kernel. */
 export const BATCH = 1024;

@@ -61,7 +61,7 @@ const remove = (partitions: Partitions, topic: string, index: number): void => {
 export type Assignor = (members: readonly Subscriber[], topics: ReadonlyMap<string, number>) => Map<string, Partitions>;
 
 /** Even shares, and as much as possible stays where it is. */
-export const uniform: Assignor = (members, topics) => {
+const uniform: Assignor = (members, topics) => {
   const target = new Map<string, Partitions>(members.map(({ id }) => [id, new Map()]));
   const loads = new Map(members.map(({ id }) => [id, 0]));
   const give = (id: string, topic: string, index: number): void => {

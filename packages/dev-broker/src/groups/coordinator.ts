@@ -61,7 +61,7 @@ export interface GroupStore {
 }
 
 /** Stable hash of a group's or transaction's id, for its coordinator's node. */
-export function hashOf(text: string): number {
+function hashOf(text: string): number {
   let hash = 0;
   for (let index = 0; index < text.length; index++) hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0;
   return Math.abs(hash);

@@ -1,10 +1,10 @@
-import { BATCH_OVERHEAD_BYTES, BatchView, controlType } from '@headrace/kafka-records';
+import { BatchView, controlType } from '@headrace/kafka-records';
 import { RequestError } from '../protocol/errors.ts';
 import { ProducerStates } from './producer-state.ts';
 import { Segment } from './segment.ts';
 
 const SMALLEST_SEGMENT_BYTES = 16 << 10;
-export const LARGEST_SEGMENT_BYTES = 1 << 20;
+const LARGEST_SEGMENT_BYTES = 1 << 20;
 
 /** Something that waits for this log to change, such as a fetch that found too little. */
 export interface LogWaiter {
@@ -257,15 +257,5 @@ export class PartitionLog {
   rebuildProducers(): void {
     this.producers.clear();
     for (const view of this.batches()) this.#noteProducer(view, view.maxTimestamp);
-  }
-}
-
-/** Cuts bytes into whole batches. */
-export function* splitBatches(bytes: Buffer): Generator<Buffer> {
-  for (let start = 0; start + BATCH_OVERHEAD_BYTES <= bytes.length; ) {
-    const size = bytes.readInt32BE(start + 8) + BATCH_OVERHEAD_BYTES;
-    if (size < 61 || start + size > bytes.length) return;
-    yield bytes.subarray(start, start + size);
-    start += size;
   }
 }

@@ -30,7 +30,7 @@ export interface AbortedTransaction {
   lastOffset: number;
 }
 
-export const addSequence = (sequence: number, count: number): number => (sequence + count) % SEQUENCE_MODULUS;
+const addSequence = (sequence: number, count: number): number => (sequence + count) % SEQUENCE_MODULUS;
 
 /** Idempotence and transactions of one partition: which sequence comes next, what is open, what was aborted. */
 export class ProducerStates {

@@ -1,5 +1,5 @@
 /** First index at which `values` (ascending) is at least `wanted`; its length when there is none. */
-export function lowerBound(values: readonly number[], wanted: number): number {
+function lowerBound(values: readonly number[], wanted: number): number {
   let low = 0;
   let high = values.length;
   while (low < high) {

@@ -81,7 +81,7 @@ export function statusClass(status: number): number {
 }
 
 /** Takes the skew out of an amount that is never negative: latency, bytes, counts. */
-export function skewed(amount: number): number {
+function skewed(amount: number): number {
   return Math.log1p(Math.max(0, amount));
 }
 

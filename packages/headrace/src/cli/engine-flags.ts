@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { EngineOptions } from '../engine.ts';
 import { HeadraceError } from '../errors.ts';
 import type { OptionSpecification, Options } from './command.ts';
@@ -117,19 +116,4 @@ function pairs(texts: readonly string[], flag: string): Record<string, string> {
     result[text.slice(0, equals)] = text.slice(equals + 1);
   }
   return result;
-}
-
-/** Reads a JSON file that a flag names; the message says flag, path and reason. */
-export function readJsonFile(path: string, flag: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new HeadraceError('INPUT_UNREADABLE', `${flag} ${path} cannot be read: ${(error as Error).message}`);
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new HeadraceError('INPUT_UNREADABLE', `${flag} ${path} is not JSON: ${(error as Error).message}`);
-  }
 }

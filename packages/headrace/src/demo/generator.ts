@@ -21,7 +21,7 @@ import { SeededDraws } from './seeded-draws.ts';
 export const WINDOW_SECONDS = 300;
 
 /** What happens in an incident of each kind. */
-export const incidentKinds = {
+const incidentKinds = {
   slow: 'responses take 6 to 12 times as long, for 15 minutes',
   errors: 'half of the requests fail fast with 500 or 503, for 15 minutes',
   'traffic drop': '4 % of the requests arrive, for 40 minutes',

@@ -4,7 +4,7 @@ import { evaluateLabels, type LabelEvaluation, type LabelledIncident, type Score
 import type { OutgoingRecord } from './producer.ts';
 
 /** How many records the generator makes unless told otherwise. */
-export const DEFAULT_RECORDS = 20_000;
+const DEFAULT_RECORDS = 20_000;
 
 export interface DemoInputOptions {
   /** How many records; by default {@link DEFAULT_RECORDS} generated ones, or the whole file. */

@@ -106,7 +106,7 @@ function progressBar(state: ViewState, width: number, terminal: Terminal): strin
 }
 
 /** The scores as columns of text, the threshold as a line across. */
-export function chart(
+function chart(
   state: Pick<ViewState, 'scores' | 'threshold'>,
   width: number,
   terminal: Pick<Terminal, 'style'>,

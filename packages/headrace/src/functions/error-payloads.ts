@@ -39,7 +39,7 @@ const signalNames: Readonly<Record<string, string>> = {
 };
 
 /** How Lambda words the end of a process, without the request id. */
-export function exitMessage(exit: ProcessExit): string {
+function exitMessage(exit: ProcessExit): string {
   if (exit.signal !== null) return `Runtime exited with error: signal: ${signalNames[exit.signal] ?? exit.signal}`;
   if (exit.code === 0) return 'Runtime exited without providing a reason';
   return `Runtime exited with error: exit status ${exit.code}`;

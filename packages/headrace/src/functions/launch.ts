@@ -44,7 +44,7 @@ const nodeBootstrap = asset('node/main.mjs');
 const pythonBootstrap = asset('python/bootstrap.py');
 
 /** `nodejs22.x` → 22; undefined for other runtimes. */
-export const nodeRelease = (runtime: string): number | undefined => {
+const nodeRelease = (runtime: string): number | undefined => {
   const match = /^nodejs(\d+)\.x$/.exec(runtime);
   return match === null ? undefined : Number(match[1]);
 };

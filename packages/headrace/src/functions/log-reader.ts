@@ -59,7 +59,7 @@ async function firstTimestamp(path: string): Promise<number | undefined> {
  * Events of one stream in order, as its files hold them, some at a time; earlier ones than `startTime` are passed over
  * unread.
  */
-export async function* readStream(
+async function* readStream(
   directory: string,
   group: string,
   stream: string,

@@ -18,7 +18,7 @@ const compareIds = (a: { memberId: string }, b: { memberId: string }): number =>
  * least; then partitions move from those with most to those with least until they differ by at most one (as far as
  * subscriptions allow).
  */
-export function assignSticky(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
+function assignSticky(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
   const sorted = [...members].sort(compareIds);
   const assignment: Assignment = new Map(sorted.map(({ memberId }) => [memberId, []]));
   const subscribed = new Map(sorted.map(({ memberId, topics }) => [memberId, new Set(topics)]));
@@ -70,7 +70,7 @@ export function assignSticky(members: readonly GroupMember[], counts: ReadonlyMa
  * As `assignSticky`, for cooperative rebalances (KIP-429): a partition that somebody still owns is given to nobody else
  * in this round. The owner gives it up and rejoins; then it is free.
  */
-export function assignCooperatively(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
+function assignCooperatively(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
   const assignment = assignSticky(members, counts);
   const claims = new Map<string, Set<string>>();
   for (const { memberId, owned } of members) {
@@ -109,7 +109,7 @@ function claimedOwners(members: readonly GroupMember[]): Map<string, string> {
 }
 
 /** Kafka's RangeAssignor: per topic, neighbouring partitions to each subscriber in order of member ids. */
-export function assignRange(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
+function assignRange(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
   const sorted = [...members].sort(compareIds);
   const assignment: Assignment = new Map(sorted.map(({ memberId }) => [memberId, []]));
   for (const topic of [...new Set(sorted.flatMap((member) => member.topics))].sort()) {
@@ -127,7 +127,7 @@ export function assignRange(members: readonly GroupMember[], counts: ReadonlyMap
 }
 
 /** Kafka's RoundRobinAssignor: all partitions in order, one after another to the next subscriber. */
-export function assignRoundRobin(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
+function assignRoundRobin(members: readonly GroupMember[], counts: ReadonlyMap<string, number>): Assignment {
   const sorted = [...members].sort(compareIds);
   const assignment: Assignment = new Map(sorted.map(({ memberId }) => [memberId, []]));
   let next = 0;

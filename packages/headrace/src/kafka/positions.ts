@@ -9,7 +9,7 @@ let partitionEpoch = 0;
 export const nextPartitionEpoch = (): number => ++partitionEpoch;
 
 /** The time that ListOffsets takes for a position. */
-export function timestampOf(position: StartingPosition): number {
+function timestampOf(position: StartingPosition): number {
   switch (position.kind) {
     case 'TRIM_HORIZON':
       return EARLIEST_OFFSET;

@@ -93,6 +93,6 @@ function snapStart(version: VersionDocument, now: number): Record<string, string
 }
 
 /** Stands for the runtime's patch level; the same runtime always has the same one here. */
-export function runtimeVersionArn({ region }: Place, runtime: string): string {
+function runtimeVersionArn({ region }: Place, runtime: string): string {
   return `arn:aws:lambda:${region}::runtime:${createHash('sha256').update(runtime).digest('hex')}`;
 }

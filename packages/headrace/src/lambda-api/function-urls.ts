@@ -127,7 +127,7 @@ function keep(
 }
 
 /** Everything below localhost is this machine (RFC 6761), so each URL has a host of its own, as on AWS. */
-export function urlHost(context: Context, id: string): string {
+function urlHost(context: Context, id: string): string {
   return `${id}.lambda-url.${context.region}.localhost:${new URL(context.endpoint()).port}`;
 }
 

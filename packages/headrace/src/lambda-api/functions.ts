@@ -250,7 +250,7 @@ function deleteVersion(context: Context, document: FunctionDocument, qualifier: 
 }
 
 /** Takes a function away with all that belongs to it; mappings stay, as they do on AWS. */
-export function removeFunction(context: Context, { name }: FunctionDocument): void {
+function removeFunction(context: Context, { name }: FunctionDocument): void {
   const { functions, versions } = context.documents;
   for (const version of versionsOf(context, name)) versions.delete(versionId(name, version.version));
   functions.delete(name);

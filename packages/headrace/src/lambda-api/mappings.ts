@@ -163,7 +163,7 @@ function refuseGroupThatIsForgotten({ store, isOwnBroker }: Context, definition:
 }
 
 /** EventSourceMappingConfiguration. */
-export function render(place: Place, { definition, status }: StoredMapping): Record<string, unknown> {
+function render(place: Place, { definition, status }: StoredMapping): Record<string, unknown> {
   const isManaged = definition.eventSourceArn !== undefined;
   const { SchemaRegistryConfig, ConsumptionMode, ...other } = definition.other ?? {};
   const kafka = {

@@ -41,7 +41,7 @@ export interface EngineOptions {
   readonly memoryLimitBytes?: number;
 }
 
-export const DEFAULT_BACKOFF: Backoff = { initialMilliseconds: 500, maximumMilliseconds: 60_000 };
+const DEFAULT_BACKOFF: Backoff = { initialMilliseconds: 500, maximumMilliseconds: 60_000 };
 
 export function compileMapping(
   definition: MappingDefinition,

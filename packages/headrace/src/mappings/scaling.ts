@@ -3,7 +3,7 @@
  * member, so scaling needs no rebalance. Up fast: doubling, a decision a second. Down slowly: one at a time.
  */
 
-export const SCALING_INTERVAL_MILLISECONDS = 1000;
+const SCALING_INTERVAL_MILLISECONDS = 1000;
 
 /** A short burst is not worth another poller. */
 const SATURATION_MILLISECONDS = 500;
@@ -29,7 +29,7 @@ export interface Load {
 }
 
 /** The number of pollers from now on. */
-export function decidePollers(load: Load): number {
+function decidePollers(load: Load): number {
   const maximum = Math.max(1, Math.min(load.maximum, load.partitions));
   const minimum = Math.min(load.minimum, maximum);
   let pollers = load.pollers;

@@ -18,7 +18,7 @@ export function chooseAnswerType(accept: string | undefined): AnswerType {
 }
 
 /** At most ten decimals, as real endpoints print, and never an exponent. */
-export function formatScore(score: number): string {
+function formatScore(score: number): string {
   const rounded = Math.round(score * 1e10) / 1e10;
   const text = String(rounded);
   return text.includes('e') ? rounded.toFixed(10).replace(/\.?0+$/, '') : text;

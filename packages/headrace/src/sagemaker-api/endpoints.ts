@@ -2,8 +2,6 @@ import type { RandomCutForest } from '@headrace/random-cut-forest';
 import { validationError } from './errors.ts';
 import type { StreamingOptions } from './streaming-model.ts';
 
-export type EndpointStatus = 'Creating' | 'InService' | 'Updating' | 'Failed' | 'Deleting';
-
 /** What answers behind an endpoint: it learns, or it is frozen. */
 export type EndpointModel =
   | { readonly kind: 'streaming'; readonly options: StreamingOptions; readonly keyColumn: number | undefined }

@@ -70,7 +70,7 @@ export class AwsBackend implements Backend {
 }
 
 /** What the SDK throws, as an outcome. */
-export function outcomeOf(thrown: unknown, arn: string): InvokeOutcome {
+function outcomeOf(thrown: unknown, arn: string): InvokeOutcome {
   const error = thrown as Error & {
     Reason?: ThrottleReason;
     retryAfterSeconds?: string;
