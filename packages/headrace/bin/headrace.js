@@ -38,7 +38,7 @@ const node = findPinnedNode() ?? (isNewEnough(process.version) ? process.execPat
 if (node === undefined) {
   console.error(
     `headrace: Node ${process.version} is too old. Headrace needs Node 24.6 or newer.\n` +
-      '  Cure: reinstall without --omit=optional, so that the pinned Node comes along, or install Node 24 and put it first in PATH.',
+      '  NODE_TOO_OLD: Install with optional dependencies, so that the pinned Node comes along, or install Node 24 and put it first in PATH.',
   );
   process.exitCode = 1;
 } else if (node === process.execPath) {

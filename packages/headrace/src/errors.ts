@@ -20,6 +20,7 @@ export const errorCatalogue = {
     cure: 'See README.md for what works today.',
     retryable: false,
   },
+  /** Told by bin/headrace.js, which runs on that old Node and cannot read this file. */
   NODE_TOO_OLD: {
     cause: 'The Node that runs this is older than 24.6.',
     cure: 'Install with optional dependencies, or install Node 24.',

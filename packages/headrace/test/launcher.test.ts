@@ -52,7 +52,7 @@ describe('the launcher', { skip: isOld ? false : 'needs a machine whose own Node
     assert.equal(out, '');
     assert.match(err, new RegExp(`Node ${machineVersion.replaceAll('.', '\\.')} is too old`));
     assert.match(err, /Node 24\.6 or newer/);
-    assert.match(err, /Cure: .*optional.*Node 24/);
+    assert.match(err, /NODE_TOO_OLD: .*optional.*Node 24/);
   });
 
   it('takes the pinned Node, hands words and exit code on', async (t) => {

@@ -9,7 +9,7 @@ export const engineFlags = {
     value: 'H',
     description: 'address to listen on (default 127.0.0.1); another one needs --credentials',
   },
-  port: { type: 'string', value: 'P', description: 'port of the endpoint; 0 takes a free one' },
+  port: { type: 'string', value: 'P', description: 'port of the endpoint (default 9400); 0 takes a free one' },
   'data-dir': {
     type: 'string',
     value: 'D',

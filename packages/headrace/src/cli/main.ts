@@ -1,5 +1,5 @@
 // The entry of the command line: finds the command, prints help and errors, sets the exit code. No logic of its own.
-import { toHeadraceError } from '../errors.ts';
+import { HeadraceError, toHeadraceError } from '../errors.ts';
 import { commandHelp, mainHelp } from './help.ts';
 import { parseWords } from './options.ts';
 import { commands } from './registry.ts';
@@ -30,8 +30,7 @@ async function main(words: readonly string[]): Promise<number> {
     return 2;
   }
   if (entry.load === undefined) {
-    terminal.warn(`headrace: "${name}" (${entry.summary}) is not built yet`);
-    return 2;
+    throw new HeadraceError('NOT_BUILT_YET', `"${name}" (${entry.summary}) is not built yet`);
   }
   const { command } = await entry.load();
   const end = rest.indexOf('--');

@@ -20,7 +20,7 @@ export const commands: Readonly<Record<string, Entry>> = {
   dev: { summary: 'deploy and follow edits' },
   logs: { summary: "read a function's log", load: () => import('./commands/logs.ts') },
   mappings: {
-    summary: 'list, show, skip or park in event source mappings',
+    summary: 'event source mappings: state, lag, the way to Kafka, what blocks one',
     load: () => import('./commands/mappings.ts'),
   },
   filter: {

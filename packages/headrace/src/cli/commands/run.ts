@@ -57,7 +57,7 @@ export const command: Command = {
     timeout: { type: 'string', value: 'S', description: "the function's timeout in seconds, 1 to 900 (default 60)" },
     memory: { type: 'string', value: 'MB', description: "the function's memory in MB, 128 to 10,240 (default 512)" },
     'function-credentials': engineFlags['function-credentials'],
-    port: engineFlags.port,
+    port: { ...engineFlags.port, description: 'port of the endpoint (default: a free one)' },
     'drain-timeout': engineFlags['drain-timeout'],
     json: { type: 'boolean', description: 'one JSON document a line' },
   },
