@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Broker, DataDirectoryInUseError, startBroker } from '@headrace/dev-broker';
 import { HeadraceError } from './errors.ts';
+import { makeDataFolder } from './store/data-folder.ts';
 
 const isTaken = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
 
@@ -18,11 +19,7 @@ export async function startDevelopmentBroker(options: {
   const { directory, port } = options;
   if (directory === undefined) return await start({ port: port ?? 0 }, port);
   const portFile = join(directory, 'port');
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (cause) {
-    throw new HeadraceError('DATA_DIRECTORY', `${directory} cannot be used: ${(cause as Error).message}`, { cause });
-  }
+  makeDataFolder(directory);
   const dataDir = join(directory, 'data');
   const broker = await start({ port: port ?? readPort(portFile), dataDir }, port).catch(async (error: unknown) => {
     if (error instanceof DataDirectoryInUseError) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs, { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import fs, { readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -139,6 +139,22 @@ test('one process uses a directory, and the refusal names the other', (t) => {
   });
   store.close();
   openStore({ dataDirectory }).close();
+});
+
+test('a data directory that cannot be made is refused with the reason, and one below others is made with them', (t) => {
+  const folder = temporaryFolder('store');
+  t.after(() => rmSync(folder, { recursive: true }));
+  symlinkSync(join(folder, 'not-mounted'), join(folder, 'disk'));
+  writeFileSync(join(folder, 'file'), '');
+  for (const [place, reason] of [
+    ['disk/data', /disk\/data cannot be used: EEXIST.*disk'$/],
+    ['file/data', /file\/data cannot be used: ENOTDIR/],
+    ['file', /file cannot be used: EEXIST/],
+  ] as const) {
+    assert.throws(() => openStore({ dataDirectory: join(folder, place) }), { code: 'DATA_DIRECTORY', message: reason });
+  }
+  openStore({ dataDirectory: join(folder, 'below', 'others', 'data') }).close();
+  assert.ok(readdirSync(join(folder, 'below', 'others', 'data')).includes('store.sqlite'));
 });
 
 test('a store of a newer build is refused and left as it is', (t) => {

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { HeadraceError } from '../errors.ts';
 import { addFiles, type FileSizes, moveFiles, restoreFiles } from './backup-files.ts';
 import { CodeStore } from './code.ts';
+import { makeDataFolder } from './data-folder.ts';
 
 export interface BackupSummary extends FileSizes {
   readonly functions: number;
@@ -97,6 +98,7 @@ export function restore(file: string, dataDirectory: string): BackupSummary {
   const database = new DatabaseSync(resolve(file), { readOnly: true });
   try {
     rmSync(part, { recursive: true, force: true });
+    makeDataFolder(dataDirectory);
     mkdirSync(part, { recursive: true });
     mkdirSync(join(folder, 'code'), { recursive: true });
     const code = new CodeStore(join(folder, 'code'));

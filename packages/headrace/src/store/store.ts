@@ -7,6 +7,7 @@ import type { MappingStore, StoredMapping } from '../mappings/definition.ts';
 import { type AuditEntry, auditChange, type ChangedThing } from './audit.ts';
 import { CodeStore } from './code.ts';
 import { Collection } from './collection.ts';
+import { makeDataFolder } from './data-folder.ts';
 import { type DirectoryIdentity, directoryIdentity } from './directory-identity.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { EventQueue } from './event-queue.ts';
@@ -72,6 +73,7 @@ export class Store {
     this.isPersistent = dataDirectory !== ':memory:';
     try {
       this.directory = this.isPersistent ? resolve(dataDirectory) : mkdtempSync(join(tmpdir(), 'headrace-'));
+      if (this.isPersistent) makeDataFolder(dataDirectory);
       mkdirSync(join(this.directory, 'code'), { recursive: true });
       this.#lock = this.isPersistent ? new DirectoryLock(this.directory) : undefined;
       this.#database = new DatabaseSync(this.isPersistent ? join(this.directory, 'store.sqlite') : ':memory:');

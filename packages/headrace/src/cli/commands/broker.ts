@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type BrokerOptions, DataDirectoryInUseError, startBroker, type TopicOptions } from '@headrace/dev-broker';
 import { HeadraceError } from '../../errors.ts';
+import { makeDataFolder } from '../../store/data-folder.ts';
 import type { Command, Options } from '../command.ts';
 import { listenForShutdown } from '../signals.ts';
 
@@ -76,6 +77,7 @@ async function readOptions(options: Options, warn: (line: string) => void): Prom
   const advertisedHost = options.string('advertised-host');
   const dataDir = options.string('data-dir');
   const tls = options.string('tls');
+  if (dataDir !== undefined) makeDataFolder(dataDir);
   return {
     port: options.integer('port', { minimum: 0, maximum: 65_535 }) ?? 9092,
     nodes: options.integer('nodes', { minimum: 1, maximum: 100 }) ?? 1,
