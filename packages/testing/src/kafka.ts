@@ -51,9 +51,10 @@ export interface Kafka extends AsyncDisposable {
   javaTool(className: string, args: string[], options?: { timeoutMs?: number }): Promise<CommandOutput>;
   /**
    * Starts one more broker of the same cluster with the same options: for leaders that move, coordinators that die and
-   * replicas that fall behind. It ends with this one, which stays the only controller. `proxyPort` is its own.
+   * replicas that fall behind. It ends with this one, which stays the only controller. `proxyPort` is its own, and
+   * `properties` are over the first one's.
    */
-  addBroker(options?: { proxyPort?: number }): Promise<Kafka>;
+  addBroker(options?: Pick<KafkaOptions, 'proxyPort' | 'properties'>): Promise<Kafka>;
   /** Stops the server, and brokers that were added to it, and removes their data. */
   stop(): Promise<void>;
 }
@@ -237,10 +238,12 @@ class KafkaServer implements Kafka {
     return runCommand('java', [...jvm, '-cp', classPath, className, ...args], { timeout: options.timeoutMs ?? 60_000 });
   }
 
-  async addBroker({ proxyPort }: { proxyPort?: number } = {}): Promise<Kafka> {
+  async addBroker({ proxyPort, properties }: Pick<KafkaOptions, 'proxyPort' | 'properties'> = {}): Promise<Kafka> {
     if (!this.#isController) throw new Error('brokers are added to the first one');
-    const { proxyPort: _own, ...options } = this.#options;
-    if (proxyPort !== undefined) Object.assign(options, { proxyPort });
+    const { proxyPort: _own, ...own } = this.#options;
+    const options: KafkaOptions = own;
+    if (proxyPort !== undefined) options.proxyPort = proxyPort;
+    if (properties !== undefined) options.properties = { ...options.properties, ...properties };
     const nodeId = this.#added.length + 2;
     const server = await KafkaServer.create(this.#installation, options, this.#archive, { server: this, nodeId });
     this.#added.push(server);
