@@ -284,6 +284,8 @@ describe('a consumer in trouble, on Apache Kafka', { skip: needs('java', 'maven'
     await kafka.kill();
     await eventually(() => reader.status !== undefined);
     await kafka.restart();
+    // Nothing has to be written for it to be well again.
+    await eventually(() => reader.status === undefined, { timeoutMs: 30_000, what: () => `still ${reader.status}` });
     await eventually(() => produce(kafka.bootstrapServers, numbers(topic, 1000, 1500, 2)).then(() => true), {
       timeoutMs: 30_000,
     });
