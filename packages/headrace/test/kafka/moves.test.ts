@@ -6,6 +6,7 @@ import { eventually } from '@headrace/testing';
 import { Cluster } from '../../src/kafka/cluster.ts';
 import type { GroupConsumerOptions } from '../../src/kafka/contract.ts';
 import type { PartitionReader } from '../../src/kafka/partition-reader.ts';
+import { responseMemory } from '../../src/kafka/receive-memory.ts';
 import { produce, Recorder } from './harness.ts';
 
 const start = (options: BrokerOptions = {}): Promise<Broker> =>
@@ -208,6 +209,27 @@ test('a partition that hangs holds back no other', async () => {
     await eventually(() => reader.count === 30 + 40 * (round + 1));
   }
   broker.control.resume('t', 0);
+});
+
+test('what the whole process holds stops fetching, but for the least that an empty partition needs', async (t) => {
+  await using broker = await start({ nodes: 1, topics: [{ name: 't', partitions: 2 }] });
+  // Others hold all that may be held: 512 MB, of which no byte is touched.
+  const others = responseMemory.take(512 << 20);
+  t.after(() => others.release());
+  await using reader = new Recorder({ bootstrapServers: [broker.bootstrapServers] }, { topics: ['t'] }).start();
+  reader.isTaking = false;
+  await eventually(() => reader.consumer.partitions.length === 2);
+  const batch = Array.from({ length: 10 }, () => ({ topic: 't', partition: 0, value: 'x'.repeat(1000) }));
+  for (let i = 0; i < 60; i++) await produce(broker.bootstrapServers, batch);
+  const [first, second] = [0, 1].map((index) => reader.consumer.partitions.find((each) => each.partition === index)!);
+  await eventually(() => first!.bufferedBytes > 0);
+  await produce(broker.bootstrapServers, [{ topic: 't', partition: 1, value: 'through' }]);
+  await eventually(() => second!.bufferedBytes > 0);
+  assert.ok(first!.bufferedBytes < 80_000, `${first!.bufferedBytes}`);
+  // Slowly, but on it goes.
+  reader.isTaking = true;
+  reader.drain();
+  await eventually(() => reader.count === 601, { what: () => `${reader.count}` });
 });
 
 test('with a rack, records come from the nearest replica', async () => {
