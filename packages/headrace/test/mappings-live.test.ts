@@ -189,6 +189,65 @@ describe('a mapping that goes on, on Apache Kafka', { skip: needs('java', 'maven
     await gone(mapping);
   });
 
+  test('disabled, enabled, moved to other servers and made anew under load: each record is handled once, in order', async () => {
+    const topic = 'switched';
+    await createTopics(kafka.bootstrapServers, [topic], 3);
+    let mapping = create(topic, { batchSize: 5 });
+    latency = 5;
+    let sent = 0;
+    let isSending = true;
+    const sending = (async () => {
+      while (isSending) {
+        const messages = Array.from({ length: 30 }, (_, i) => ({ topic, partition: i % 3, value: `${sent + i}` }));
+        await produce(kafka.bootstrapServers, messages);
+        sent += 30;
+        await delay(40);
+      }
+    })();
+    const goesOn = async (): Promise<void> => {
+      const before = valuesOf(topic).length;
+      await eventually(() => valuesOf(topic).length > before + 60, { timeoutMs: 30_000 });
+    };
+    try {
+      await isIn(mapping, 'Enabled');
+      await goesOn();
+      supervisor.update({ ...mapping, enabled: false });
+      await isIn(mapping, 'Disabled');
+      const stopped = valuesOf(topic).length;
+      await eventually(() => sent > stopped + 300, { timeoutMs: 30_000 });
+      assert.equal(valuesOf(topic).length, stopped, 'nothing is handled while it is disabled');
+      supervisor.update(mapping);
+      await isIn(mapping, 'Enabled');
+      await goesOn();
+      // Another listener of the same cluster: a new connection, and a new place in the group.
+      mapping = { ...mapping, bootstrapServers: [kafka.bootstrapServers, '127.0.0.1:1'] };
+      supervisor.update(mapping);
+      await isIn(mapping, 'Enabled');
+      await goesOn();
+      await gone(mapping);
+      mapping = create(topic, { batchSize: 5, startingPosition: 'LATEST' });
+      await goesOn();
+    } finally {
+      isSending = false;
+      await sending;
+    }
+    await eventually(() => valuesOf(topic).length >= sent, { timeoutMs: 30_000 });
+    latency = 0;
+    const values = valuesOf(topic).map(Number);
+    assert.deepEqual(
+      [...values].sort((a, b) => a - b),
+      Array.from({ length: sent }, (_, number) => number),
+    );
+    for (const partition of [0, 1, 2]) {
+      const own = values.filter((value) => value % 3 === partition);
+      assert.deepEqual(
+        own,
+        [...own].sort((a, b) => a - b),
+      );
+    }
+    await gone(mapping);
+  });
+
   test('a starting position counts only where the group has no offsets; mappings of one topic do not touch each other', async () => {
     const topic = 'begun';
     await createTopics(kafka.bootstrapServers, [topic], 1);
