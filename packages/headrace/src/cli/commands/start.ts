@@ -1,7 +1,7 @@
-import { subscribe } from 'node:diagnostics_channel';
+import { systemClock } from '../../clock.ts';
 import { startEngine } from '../../engine.ts';
 import type { GroupOffset } from '../../mappings/definition.ts';
-import { mappingStatusChannel } from '../../telemetry/channels.ts';
+import { logStatuses } from '../../telemetry/status-lines.ts';
 import type { Command } from '../command.ts';
 import { engineFlags, readEngineFlags } from '../engine-flags.ts';
 import { listenForShutdown } from '../signals.ts';
@@ -27,14 +27,7 @@ export const command: Command = {
   async run({ options, terminal }) {
     const engineOptions = readEngineFlags(options);
     const shutdown = listenForShutdown(() => terminal.warn('headrace: second signal, ending at once'));
-    subscribe(mappingStatusChannel.name, (message) => {
-      const { uuid, status, error } = message as {
-        uuid: string;
-        status: { result: string };
-        error?: { message: string; code?: string };
-      };
-      terminal.warn(`mapping ${uuid}: ${status.result}${error ? ` (${error.code ?? 'error'}: ${error.message})` : ''}`);
-    });
+    const endStatuses = logStatuses((line) => terminal.warn(line), systemClock);
     if (engineOptions.dataDirectory === ':memory:')
       terminal.warn('headrace: :memory: keeps nothing: functions, mappings and tables end with this process');
     const engine = await startEngine({ ...engineOptions, log: (line) => terminal.warn(line) });
@@ -51,6 +44,7 @@ export const command: Command = {
     });
     terminal.warn('headrace: draining');
     const { uncommitted } = await engine.stop();
+    endStatuses();
     shutdown.dispose();
     terminal.warn(
       uncommitted.length === 0
