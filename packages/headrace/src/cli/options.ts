@@ -26,7 +26,11 @@ export function parseWords(
   const names = command.positionals ?? [];
   const required = names.filter((name) => !name.startsWith('[')).length;
   const takesRest = names.at(-1)?.includes('…') ?? false;
-  if (parsed.positionals.length < required) throw usage(`${names[parsed.positionals.length]} is missing`);
+  if (parsed.positionals.length < required) {
+    const name = names[parsed.positionals.length]!;
+    // In capitals it stands for something, else it is the word itself.
+    throw usage(name === name.toUpperCase() ? `${name} is missing` : `the word "${name}" is missing`);
+  }
   if (parsed.positionals.length > names.length && !takesRest) {
     throw usage(`unexpected word "${parsed.positionals[names.length]}"`);
   }
@@ -39,6 +43,11 @@ function wordMessage(error: unknown, names: readonly string[]): string {
   if (unknown) {
     const near = names.find((name) => name.startsWith(unknown[2]!.slice(0, 3)) || unknown[2]!.startsWith(name));
     return `unknown flag ${unknown[1]}${unknown[2]}${near ? `; did you mean --${near}?` : ''}`;
+  }
+  const valueless = /^Option '(?:-\w, )?(--?[\w-]+)[^']*' argument (is ambiguous|missing)/.exec(message);
+  if (valueless) {
+    const [, flag, why] = valueless;
+    return `${flag} needs a value${why === 'missing' ? '' : '; to give one that begins with a dash: --FLAG=VALUE'}`;
   }
   return message.split('. ')[0]!.split('\n')[0]!;
 }

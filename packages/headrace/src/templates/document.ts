@@ -44,7 +44,7 @@ export function isMap(value: TemplateValue | undefined): value is TemplateMap {
 export function parseTemplate(text: string, fileName: string): TemplateDocument {
   const document = parseDocument(text, { schema: 'core', customTags: intrinsicTags, uniqueKeys: true });
   const [problem] = document.errors;
-  if (problem) throw templateError(`${fileName}: ${problem.message.split('\n')[0]}`);
+  if (problem) throw templateError(`${fileName}: ${problem.message.split('\n')[0]!.replace(/:$/, '')}`);
   // The tags above turn what YAML knows into plain values only.
   const root = expandIntrinsics(document.toJS({ maxAliasCount: 100 }) as TemplateValue);
   if (!isMap(root)) throw templateError(`${fileName}: a template is a map with a Resources section`);

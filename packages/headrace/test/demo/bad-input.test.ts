@@ -37,6 +37,18 @@ describe('bad input ends within 5 s with one clear message, a non-zero code and 
   test('a value out of range', () => refuses(['demo', '--records', '0'], /--records.*1/));
   test('a value that is no number', () => refuses(['demo', '--rate', 'fast'], /--rate/));
   test('a flag without its value', () => refuses(['demo', '--threshold'], /--threshold/));
+  test('a value that looks like a flag', () =>
+    refuses(['demo', '--records', '-1'], /--records needs a value; .*begins with a dash.*=/));
+  test('a word too few', () => refuses(['filter', '--pattern', '{}'], /the word "test" is missing/));
+  test('a filter of run that is no pattern', () =>
+    refuses(
+      ['run', file('handler.mjs', ''), '--topic', 'orders', '--filter', '{"value":'],
+      /--filter.*not valid JSON/,
+    ));
+  test('a file of measurements without numbers', () =>
+    refuses(['anomaly', file('words.csv', 'a,b\nx,y\n')], /words\.csv: no column holds numbers/));
+  test('a template that is no YAML', () =>
+    refuses(['deploy', file('bad.yaml', 'a: [')], /bad\.yaml: .* at line 1, column \d+$/m));
   test('a word too many', () => refuses(['demo', 'now'], /now/));
   test('an input that is not there', () =>
     refuses(['demo', '--input', join(folder, 'missing.csv')], /missing\.csv.*no such file/));

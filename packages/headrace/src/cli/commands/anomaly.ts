@@ -51,7 +51,7 @@ export const command: Command = {
       .string('columns')
       ?.split(',')
       .map((name) => name.trim());
-    const table = readTable(content, columns);
+    const table = tableOf(file, content, columns);
     const scored = scoreTable(table, {
       features: options.oneOf('features', ['raw', 'scaled']) ?? (table.columns.length === 1 ? 'raw' : 'scaled'),
       shingleSize: options.integer('shingle', { minimum: 1, maximum: 100 }) ?? 1,
@@ -102,6 +102,15 @@ export const command: Command = {
     return 0;
   },
 };
+
+function tableOf(file: string, content: string, columns: readonly string[] | undefined): Table {
+  try {
+    return readTable(content, columns);
+  } catch (cause) {
+    if (!HeadraceError.is(cause)) throw cause;
+    throw new HeadraceError(cause.code, `${file}: ${cause.message}`, { cause });
+  }
+}
 
 function describe(table: Table, anomalies: Scored['anomalies']): string[] {
   const width = Math.max(0, ...anomalies.map(({ peak }) => table.names[peak]!.length));

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { HeadraceError } from '../../errors.ts';
+import { compileFilterCriteria, InvalidFilterError } from '../../mappings/filter.ts';
 import { findHandler, parseAssignments, parseStart, runGroupId } from '../../run/handler-source.ts';
 import { runHandler } from '../../run/run.ts';
 import type { Command } from '../command.ts';
@@ -93,6 +94,8 @@ export const command: Command = {
     const kafkaConfig = options.string('kafka-config');
     if (kafkaConfig !== undefined && servers === undefined)
       throw new HeadraceError('USAGE', '--kafka-config needs --bootstrap-servers');
+    const filter = options.string('filter');
+    if (filter !== undefined) checkFilter(filter);
     const batchSize = options.integer('batch-size', { minimum: 1, maximum: 10_000 });
     const windowSeconds = options.integer('window', { minimum: 0, maximum: 300 });
     const timeoutSeconds = options.integer('timeout', { minimum: 1, maximum: 900 });
@@ -118,7 +121,7 @@ export const command: Command = {
       start: parseStart(options.string('from')),
       batchSize,
       windowSeconds,
-      filter: options.string('filter'),
+      filter,
       environment: parseAssignments(options.strings('env'), '--env'),
       timeoutSeconds,
       memoryMegabytes,
@@ -130,3 +133,13 @@ export const command: Command = {
     return shutdown.exitCode ?? 0;
   },
 };
+
+/** Before anything is started, and with the reason: the API only says that it is invalid, as Lambda does. */
+function checkFilter(pattern: string): void {
+  try {
+    compileFilterCriteria({ Filters: [{ Pattern: pattern }] });
+  } catch (error) {
+    if (!(error instanceof InvalidFilterError)) throw error;
+    throw new HeadraceError('USAGE', `--filter ${pattern}: ${error.detail}`);
+  }
+}
