@@ -21,13 +21,33 @@ public class Reference {
         return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
     }
 
+    static RandomCutForest forest;
+    static double[][] rows;
+    static int at = 0;
+    static double sum = 0;
+
+    /** Scores and learns blocks of records for so many seconds of CPU time; nanoseconds a record. */
+    static double work(double seconds) {
+        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
+        long started = threads.getCurrentThreadCpuTime();
+        long points = 0;
+        while (true) {
+            for (int k = 0; k < 500; k++, at++) {
+                sum += forest.getAnomalyScore(rows[at % rows.length]);
+                forest.update(rows[at % rows.length]);
+            }
+            points += 500;
+            long taken = threads.getCurrentThreadCpuTime() - started;
+            if (taken >= seconds * 1e9) return (double) taken / points;
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         int base = Integer.parseInt(arguments[0]);
         int shingle = Integer.parseInt(arguments[1]);
-        int warmUp = Integer.parseInt(arguments[2]);
-        int round = Integer.parseInt(arguments[3]);
-        int rounds = Integer.parseInt(arguments[4]);
-        double[][] rows = new double[warmUp + round * rounds][base];
+        rows = new double[Integer.parseInt(arguments[2])][base];
+        double warmUp = Double.parseDouble(arguments[3]);
+        double round = Double.parseDouble(arguments[4]);
         for (int t = 0; t < rows.length; t++) {
             for (int j = 0; j < base; j++) {
                 rows[t][j] = (1 + 0.1 * j) * Math.sin(2 * Math.PI * t / (50 + 13 * j) + j) + 0.2 * gaussian();
@@ -37,25 +57,13 @@ public class Reference {
                 rows[t][j] += random() < 0.5 ? -5 : 5;
             }
         }
-        RandomCutForest forest = RandomCutForest.builder().dimensions(base * shingle).shingleSize(shingle)
+        forest = RandomCutForest.builder().dimensions(base * shingle).shingleSize(shingle)
                 .internalShinglingEnabled(true).numberOfTrees(50).sampleSize(256).timeDecay(1.0 / 2560).randomSeed(42)
                 .boundingBoxCacheFraction(1.0).parallelExecutionEnabled(false).build();
-        int at = 0;
-        for (; at < warmUp; at++) {
-            forest.getAnomalyScore(rows[at]);
-            forest.update(rows[at]);
-        }
-        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
+        work(warmUp);
         System.out.println("ready");
         BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
-        while (input.readLine() != null) {
-            long started = threads.getCurrentThreadCpuTime();
-            double sum = 0;
-            for (int k = 0; k < round; k++, at++) {
-                sum += forest.getAnomalyScore(rows[at]);
-                forest.update(rows[at]);
-            }
-            System.out.println((threads.getCurrentThreadCpuTime() - started) + " " + sum);
-        }
+        while (input.readLine() != null) System.out.println(work(round));
+        if (!(sum > 0)) throw new IllegalStateException("nothing was scored");
     }
 }

@@ -35,7 +35,7 @@ import {
 /** One step down, without a branch on the outcome: the processor then overlaps the steps of four trees. */
 // @ts-ignore: decorator
 @inline
-export function child(nodes: usize, reference: i32, query: usize): i32 {
+function child(nodes: usize, reference: i32, query: usize): i32 {
   const node = nodes + ((<usize>reference) << 4);
   const right = load<f32>(query + ((<usize>load<u32>(node, DIMENSION)) << 2)) > load<f32>(node, CUT);
   return load<i32>(node + ((<usize>right) << 2), LEFT);
@@ -44,7 +44,7 @@ export function child(nodes: usize, reference: i32, query: usize): i32 {
 /** 4 for a node, 0 for a leaf. */
 // @ts-ignore: decorator
 @inline
-export function step(reference: i32): usize {
+function step(reference: i32): usize {
   return <usize>((~reference >> 31) & 4);
 }
 

@@ -85,8 +85,8 @@ class WasmKernel implements Kernel {
     const { blocks, samples } = state.layout;
     const capacity = batchCapacity(blocks);
     const pointBytes = capacity * blocks * 16;
-    // Sums and values, four lists with their ends, the queue, and 16 bytes a node and leaf: see assembly/kernel.ts.
-    const bytes = pointBytes + BATCH * 8 * 2 + (BATCH * 4 + 16) * 4 + (samples + 8) * 4 + samples * 32 + 64;
+    // Sums and values, five lists with their ends, and 52 bytes a node: see climbTogether in assembly/batch.ts.
+    const bytes = pointBytes + BATCH * 8 * 2 + (BATCH * 4 + 16) * 5 + samples * 52 + 64;
     if (bytes > this.scratchBytes) {
       if (this.scratchBytes > 0) this.heap.free(this.scratchAt, this.scratchBytes);
       this.scratchBytes = 0;

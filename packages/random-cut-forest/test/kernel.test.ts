@@ -46,6 +46,27 @@ for (const dimensions of [1, 3, 4, 5, 8, 10, 14, 19, 24, 33, 300]) {
   });
 }
 
+test('batches score points at the ends of the number range, and in trees of one leaf, as one point alone', () => {
+  const values = [0, 1.4e-45, -1.4e-45, 1.2e-38, -3e-39, 1, 1 + 2 ** -23, -1, 1.6e38, -1.6e38];
+  for (const dimensions of [1, 7, 12, 16, 20, 24]) {
+    for (const sampleSize of [1, 2, 3, 64]) {
+      const random = testRandom(dimensions * sampleSize);
+      const row = (): number[] =>
+        Array.from({ length: dimensions }, () => values[Math.floor(random() * values.length)]!);
+      const options = { dimensions, sampleSize, numberOfTrees: 5, outputAfter: 1, randomSeed: 9 };
+      using wasm = new RandomCutForest({ ...options, engine: 'wasm' });
+      using plain = new RandomCutForest({ ...options, engine: 'plain' });
+      const rows = Array.from({ length: 200 }, row);
+      for (const record of rows) assert.equal(wasm.scoreAndUpdate(record), plain.scoreAndUpdate(record));
+      const probes = [...rows.slice(-60), ...Array.from({ length: 61 }, row)];
+      assert.deepEqual(
+        [...wasm.scoreBatch(probes)],
+        probes.map((point) => plain.score(point)),
+      );
+    }
+  }
+});
+
 test('batches of forests of other shapes leave nothing behind in the room that they share', () => {
   const random = testRandom(77);
   const shapes = [
