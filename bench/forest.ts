@@ -30,7 +30,7 @@ const ROWS = 100_000;
  * 50 trees of 256, λ = 1/2560, one thread; a fresh process a shape and engine, warmed up, then rounds that alternate
  * between ours and the peers; points a second of CPU time of the one thread. Everyone warms up and works for the same
  * time: a compiler at run time takes seconds to get to what users then run for days. `--rounds` (5), and `--round` (1)
- * and `--warm-up` (3) in seconds of CPU time, change that.
+ * and `--warm-up` (3) in seconds of CPU time, change that; `--shape 3x8` measures only that one.
  */
 export async function run({ argv, progress }: BenchmarkOptions): Promise<BenchmarkResult> {
   const option = (name: string, standard: number): number => {
@@ -43,6 +43,7 @@ export async function run({ argv, progress }: BenchmarkOptions): Promise<Benchma
   const rows: BenchmarkRow[] = [];
   try {
     for (const [base, shingle] of SHAPES) {
+      if (argv.includes('--shape') && !argv.includes(`${base}x${shingle}`)) continue;
       const sizes = [base, shingle, ROWS, warmUp, round].map(String);
       const worker = join(folder, 'worker.ts');
       const engine = (name: string): Runner =>

@@ -173,6 +173,18 @@ let foundEnd: usize = 0;
       lowY = f64x2.add(lowY, lowHalf(gaps));
       highY = f64x2.add(highY, highHalf(gaps));
     }
+    if (side > 96) {
+      for (let j: usize = 96; j < side; j += 16) {
+        low = v128.load(lows + j);
+        high = v128.load(lows + side + j);
+        gaps = gapsOf(v128.load(x + j), low, high);
+        lowX = f64x2.add(lowX, lowHalf(gaps));
+        highX = f64x2.add(highX, highHalf(gaps));
+        gaps = gapsOf(v128.load(y + j), low, high);
+        lowY = f64x2.add(lowY, lowHalf(gaps));
+        highY = f64x2.add(highY, highHalf(gaps));
+      }
+    }
     const sumX = f64x2.add(lowX, highX);
     const sumY = f64x2.add(lowY, highY);
     const gap = f64x2.add(v128.shuffle<i64>(sumX, sumY, 0, 2), v128.shuffle<i64>(sumX, sumY, 1, 3));
@@ -222,7 +234,7 @@ let foundEnd: usize = 0;
 }
 
 /**
- * Sums over the trees of the scores of `count` points, at most BATCH, for boxes of up to six vectors.
+ * Sums over the trees of the scores of `count` points, at most BATCH; `side` is the bytes of a point.
  * `scratch`: sums and values (f64 a point); points by node, of even and of odd depths, and those still outside (three
  * lists); those inside their first box (u64 a point: number, leaf, depth); how many of a node are still outside (u32 a
  * node); the stack and the visits.
@@ -361,6 +373,10 @@ function climb24(base: usize, points: usize, scratch: usize, count: usize): void
   climbTogether(base, points, scratch, count, 96);
 }
 
+function climbWide(base: usize, points: usize, scratch: usize, count: usize, side: usize): void {
+  climbTogether(base, points, scratch, count, side);
+}
+
 /** See Kernel.scoreBatch. The sums come at `scratch`. */
 export function scoreBatch(base: usize, points: usize, scratch: usize, count: usize): void {
   const side = field(base, BLOCKS) << 4;
@@ -372,8 +388,8 @@ export function scoreBatch(base: usize, points: usize, scratch: usize, count: us
     if (side == 64) return climb16(base, points, scratch, count);
     if (side == 80) return climb20(base, points, scratch, count);
     if (side == 96) return climb24(base, points, scratch, count);
+    return climbWide(base, points, scratch, count, side);
   }
-  // With more, leaving out the blocks that no box above can hold outside is worth a loop for each point.
   const trees = field(base, TREES);
   const paths = base + field(base, PATHS_AT);
   const pathStride = field(base, PATH_STRIDE);
