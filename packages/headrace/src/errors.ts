@@ -31,6 +31,11 @@ export const errorCatalogue = {
     cure: 'Check the path and the format that the message names.',
     retryable: false,
   },
+  OUTPUT_UNWRITABLE: {
+    cause: 'An output file cannot be written.',
+    cure: 'Check the path that the message names, its permissions and the free space.',
+    retryable: false,
+  },
   PORT_IN_USE: {
     cause: 'Another process listens on the port.',
     cure: 'Name another port, or 0 for a free one.',

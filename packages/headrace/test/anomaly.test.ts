@@ -117,6 +117,14 @@ test('a table is read with or without a header, and missing cells repeat the las
   assert.deepEqual(named.rows, [[5], [5], [5], [8]]);
   assert.equal(named.filled, 2);
   assert.equal(named.names[3], '2020-01-04');
+  const quoted = readTable('"time, local",value,"a ""b"""\n"Mon, 1 Jan",5,6\n"x",,7\n, 8 ,"9"\n', undefined);
+  assert.deepEqual(quoted.columns, ['value', 'a "b"']);
+  assert.deepEqual(quoted.names, ['Mon, 1 Jan', 'x', '']);
+  assert.deepEqual(quoted.rows, [
+    [5, 6],
+    [5, 7],
+    [8, 9],
+  ]);
   for (const [text, wanted, message] of [
     ['', undefined, /empty/],
     ['a,b\n', undefined, /no row below/],
@@ -206,18 +214,26 @@ test('the plot takes what a column can hold: one row, a constant, the largest an
 test('headrace anomaly prints, writes and draws; bad input is named', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'headrace-test-'));
   const file = join(folder, 'in.csv');
-  await writeFile(file, `timestamp,wave,level\n${wave.map((row, t) => `day ${t},${row.join(',')}\n`).join('')}`);
+  await writeFile(
+    file,
+    `timestamp,wave,level\n${wave.map((row, t) => `${t === 7 ? '"day, 7"' : `day ${t}`},${row.join(',')}\n`).join('')}`,
+  );
   const [plot, out] = [join(folder, 'out.svg'), join(folder, 'scores.csv')];
   const run = (...args: string[]) => runCommand(process.execPath, [launcher, 'anomaly', ...args]);
   const { stdout } = await run(file, '--columns', 'level', '--plot', plot, '--out', out);
   assert.match(stdout, /day 2000\s+1 row\s+level 900 too high \(100 %\)/);
   assert.match(await readFile(plot, 'utf8'), /^<svg/);
-  assert.equal((await readFile(out, 'utf8')).trim().split('\n').length, 3001);
+  const written = (await readFile(out, 'utf8')).trim().split('\n');
+  assert.equal(written.length, 3001);
+  assert.equal(written[8], '"day, 7",0');
   const json = JSON.parse((await run(file, '--json')).stdout) as { columns: string[]; anomalies: { at: string }[] };
   assert.deepEqual(json.columns, ['wave', 'level']);
   assert.equal(json.anomalies[0]!.at, 'day 2000');
   await assert.rejects(run(join(folder, 'none.csv')), /none\.csv/);
   await assert.rejects(run(file, '--columns', 'x'), /no column x/);
   await assert.rejects(run(file, '--shingle', '0'), /shingle/);
+  for (const option of ['--plot', '--out']) {
+    await assert.rejects(run(file, option, join(folder, 'none', 'x')), /none.x: ENOENT.*\n.*OUTPUT_UNWRITABLE/);
+  }
   await rm(folder, { recursive: true });
 });

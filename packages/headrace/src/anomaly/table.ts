@@ -22,7 +22,7 @@ const NOT_VALUES = /^(timestamp|time|date|datetime|label|kind|id)$/i;
  */
 export function readTable(text: string, wanted: readonly string[] | undefined): Table {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
-  const cells = lines.map((line) => line.split(',').map((cell) => cell.trim().replace(/^"(.*)"$/, '$1')));
+  const cells = lines.map(cellsOf);
   const first = cells[0];
   if (!first) throw unreadable('the file is empty');
   const hasHeader = first.some((cell) => cell !== '' && !isNumeric(cell)) && !looksLikeData(first, cells[1]);
@@ -61,6 +61,13 @@ export function readTable(text: string, wanted: readonly string[] | undefined): 
   });
   if (rows.length === 0) throw unreadable(`no row has a number in each of ${columns.join(', ')}`);
   return { names, columns, rows, filled };
+}
+
+/** The cells of a line; within quotes a comma is text and two quotes are one (RFC 4180), but a line's end ends the row. */
+function cellsOf(line: string): string[] {
+  if (!line.includes('"')) return line.split(',').map((cell) => cell.trim());
+  const cells = line.match(/(?<=^|,)(?:\s*"(?:[^"]|"")*"\s*(?=,|$)|[^,]*)/g) ?? [];
+  return cells.map((cell) => cell.trim().replace(/^"(.*)"$/, (_, text: string) => text.replaceAll('""', '"')));
 }
 
 function isNumeric(cell: string): boolean {

@@ -63,10 +63,13 @@ export const command: Command = {
     const top = options.integer('top', { minimum: 1, maximum: 10_000 }) ?? 10;
     const strongest = [...scored.anomalies].sort((a, b) => b.score - a.score).slice(0, top);
     const plot = options.string('plot');
-    if (plot !== undefined) await writeFile(plot, plotScores(basename(file), table, scored));
+    if (plot !== undefined) await writeOutput(plot, plotScores(basename(file), table, scored));
     const out = options.string('out');
     if (out !== undefined) {
-      await writeFile(out, `row,score\n${table.names.map((name, t) => `${name},${scored.scores[t]}\n`).join('')}`);
+      await writeOutput(
+        out,
+        `row,score\n${table.names.map((name, t) => `${cell(name)},${scored.scores[t]}\n`).join('')}`,
+      );
     }
     if (options.boolean('json')) {
       const anomalies = strongest.map((anomaly) => ({
@@ -110,6 +113,21 @@ function tableOf(file: string, content: string, columns: readonly string[] | und
     if (!HeadraceError.is(cause)) throw cause;
     throw new HeadraceError(cause.code, `${file}: ${cause.message}`, { cause });
   }
+}
+
+async function writeOutput(path: string, content: string): Promise<void> {
+  try {
+    await writeFile(path, content);
+  } catch (cause) {
+    throw new HeadraceError('OUTPUT_UNWRITABLE', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** A cell of a CSV file (RFC 4180). */
+function cell(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function describe(table: Table, anomalies: Scored['anomalies']): string[] {
