@@ -300,3 +300,33 @@ test('RecordIO rows are read back as they were written, whatever the tensor', ()
   for (const kind of [2, 3, 7] as const)
     assert.deepEqual([...decodeRecords(recordIo([[1, 300, 70000]], kind))], [[1, 300, 70000]]);
 });
+
+test('a request of very many rows lets others have their turn, and ends when its endpoint does', async () => {
+  const runtime = createSageMakerRuntime({ dataDirectory: undefined });
+  runtime.ensureStreamingEndpoint('e', { randomSeed: 1, numTrees: 2 });
+  const rows = Array.from({ length: 20_001 }, (_, t) => rowOf(t));
+  const body = rows.map((row) => row.join(',')).join('\n');
+  let answered = false;
+  const answer = invoke(runtime, body, { 'content-type': 'text/csv' }).finally(() => {
+    answered = true;
+  });
+  let turns = 0;
+  while (!answered) {
+    turns++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(turns >= 9, `${turns} turns`);
+  const forest = new RandomCutForest({ dimensions: 3, numberOfTrees: 2, randomSeed: 1 });
+  const expected = rows.map((row) => Math.round(forest.scoreAndUpdate(row) * 1e10) / 1e10);
+  const { scores } = JSON.parse((await answer).text) as { scores: { score: number }[] };
+  assert.deepEqual(
+    scores.map(({ score }) => score),
+    expected,
+  );
+  const cut = invoke(runtime, body, { 'content-type': 'text/csv' });
+  await (runtime as unknown as { remove(name: string, forget: boolean): Promise<void> }).remove('e', true);
+  const { status, text } = await cut;
+  assert.equal(status, 503);
+  assert.match(text, /Endpoint e changed during the request/);
+  await runtime.close();
+});

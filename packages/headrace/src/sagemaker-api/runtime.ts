@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Api, ApiRequest, ApiResponse } from '../gateway/route.ts';
 import { endpointInvocationChannel, endpointWarningChannel } from '../telemetry/channels.ts';
 import { chooseAnswerType, writeAnswer } from './answer.ts';
@@ -80,6 +81,8 @@ export interface SageMakerRuntime extends Api {
 
 const INVOCATIONS = /^\/endpoints\/([^/]+)\/(invocations|async-invocations|invocations-response-stream)$/;
 const MOST_BYTES = 6_291_456;
+/** Rows that are scored before others get a turn: 6 MB hold a million rows, which would hold everything up for seconds. */
+const ROWS_A_TURN = 2048;
 
 /** Headers with their limits in characters, by the service's API model. */
 const HEADERS: Readonly<Record<string, readonly [field: string, limit: number]>> = {
@@ -286,7 +289,11 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     const scores: number[] = [];
     const notes: string[] = [];
     if (endpoint.model.kind === 'trained') {
-      for (const score of endpoint.model.forest.scoreBatch(payload.rows)) scores.push(score);
+      const { rows } = payload;
+      for (let from = 0; from < rows.length; from += ROWS_A_TURN) {
+        if (from > 0) await this.letOthersRun(endpoint);
+        for (const score of endpoint.model.forest.scoreBatch(rows.slice(from, from + ROWS_A_TURN))) scores.push(score);
+      }
     } else {
       const attributes = parseAttributes(headers['x-amzn-sagemaker-custom-attributes']);
       const identify = identifier(attributes, headers['x-amzn-sagemaker-inference-id'], payload);
@@ -325,6 +332,13 @@ class Runtime implements SageMakerRuntime, EndpointHost {
     };
   }
 
+  /** A turn for everything else in the thread; the endpoint may be another, or gone, after it. */
+  private async letOthersRun(endpoint: Endpoint): Promise<void> {
+    await nextTurn();
+    if (this.endpoints.get(endpoint.name) === endpoint) return;
+    throw new SageMakerError(503, 'ServiceUnavailable', `Endpoint ${endpoint.name} changed during the request.`);
+  }
+
   /** Scores and learns rows in their order, each with the model of its key; answers how many were known already. */
   private async learn(
     endpoint: Endpoint,
@@ -345,10 +359,11 @@ class Runtime implements SageMakerRuntime, EndpointHost {
       if (result.warmingUp) warmingUp = true;
     };
     // Rows of one key that follow each other go to their model in one go.
+    let untilTurn = ROWS_A_TURN;
     for (let from = 0; from < rows.length; ) {
       const rowKey = keys?.[from] ?? key;
       let to = from + 1;
-      while (to < rows.length && (keys?.[to] ?? key) === rowKey) to++;
+      while (to < rows.length && to < untilTurn && (keys?.[to] ?? key) === rowKey) to++;
       const take = (model: StreamingModel): void => {
         if (model.featureDim !== width) {
           throw modelError(`row ${from + 1}: it has ${width} values, the model's feature_dim is ${model.featureDim}`);
@@ -366,6 +381,10 @@ class Runtime implements SageMakerRuntime, EndpointHost {
         }
       }
       from = to;
+      if (from === untilTurn && from < rows.length) {
+        await this.letOthersRun(endpoint);
+        untilTurn += ROWS_A_TURN;
+      }
     }
     // Only now: a first request that its saved model refuses must not fix the width.
     endpoint.featureDim ??= width;
