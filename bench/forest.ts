@@ -30,14 +30,14 @@ const ROWS = 100_000;
  * 50 trees of 256, λ = 1/2560, one thread; a fresh process a shape and engine, warmed up, then rounds that alternate
  * between ours and the peers; points a second of CPU time of the one thread. Everyone warms up and works for the same
  * time: a compiler at run time takes seconds to get to what users then run for days. `--rounds` (5), and `--round` (1)
- * and `--warm-up` (3) in seconds of CPU time, change that; `--shape 3x8` measures only that one.
+ * and `--warm-up` (5) in seconds of CPU time, change that; `--shape 3x8` measures only that one.
  */
 export async function run({ argv, progress }: BenchmarkOptions): Promise<BenchmarkResult> {
   const option = (name: string, standard: number): number => {
     const at = argv.indexOf(`--${name}`);
     return at < 0 ? standard : Number(argv[at + 1]);
   };
-  const [rounds, round, warmUp] = [option('rounds', 5), option('round', 1), option('warm-up', 3)];
+  const [rounds, round, warmUp] = [option('rounds', 5), option('round', 1), option('warm-up', 5)];
   const notes: string[] = [];
   const java = prepareJava(notes);
   const rows: BenchmarkRow[] = [];

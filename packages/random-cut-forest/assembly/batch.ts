@@ -380,7 +380,7 @@ function climbWide(base: usize, points: usize, scratch: usize, count: usize, sid
 /** See Kernel.scoreBatch. The sums come at `scratch`. */
 export function scoreBatch(base: usize, points: usize, scratch: usize, count: usize): void {
   const side = field(base, BLOCKS) << 4;
-  // A tree is made ready once for all points, which a few are not worth.
+  // With few points hardly two come to the same node.
   if (count >= FEW) {
     if (side == 16) return climb4(base, points, scratch, count);
     if (side == 32) return climb8(base, points, scratch, count);
