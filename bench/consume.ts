@@ -250,7 +250,7 @@ const version = (name: string): string => {
 
 /**
  * `--rounds N` (default 3), `--records N` of 200 bytes in the topic (default 6,000,000; half of it of 1 KB, and half again
- * where they are compressed), `--warm N` and `--seconds N` of CPU (default 3 and 3), `--only WORD` of the case, `--fast`:
+ * where they are compressed), `--warm N` and `--seconds N` of CPU (default 3 and 2), `--only WORD` of the case, `--fast`:
  * ours and kcat.
  */
 export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
@@ -260,7 +260,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
   };
   const rounds = Number(flag('rounds') ?? 3);
   const small = Number(flag('records') ?? 6_000_000);
-  const rule: Rule = { warmSeconds: Number(flag('warm') ?? 3), measuredSeconds: Number(flag('seconds') ?? 3) };
+  const rule: Rule = { warmSeconds: Number(flag('warm') ?? 3), measuredSeconds: Number(flag('seconds') ?? 2) };
   const isFast = options.argv.includes('--fast');
   const hasKcat = spawnSync('kcat', ['-V']).status === 0;
   const notes: string[] = [];
