@@ -1,5 +1,6 @@
 import type { Terminal } from '../cli/terminal.ts';
 import type { DemoInput } from './input.ts';
+import type { LabelEvaluation } from './labels.ts';
 import { percentile } from './produced-times.ts';
 
 /** What `headrace demo --json` prints. Times in milliseconds. */
@@ -24,16 +25,7 @@ export interface DemoSummary {
   /** Records whose score is over the threshold. */
   readonly anomalous: number;
   /** Null when the input has no labels. */
-  readonly labels: {
-    readonly incidents: number;
-    readonly found: number;
-    readonly kinds: number;
-    readonly kindsFound: number;
-    readonly falseAlarmsPer1000: number;
-    readonly precision: number | null;
-    readonly recall: number | null;
-    readonly byKind: readonly { readonly kind: string; readonly incidents: number; readonly found: number }[];
-  } | null;
+  readonly labels: LabelEvaluation | null;
 }
 
 export interface SummaryFacts {

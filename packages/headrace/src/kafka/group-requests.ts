@@ -1,6 +1,6 @@
 /** Requests to a group's coordinator: membership by both protocols, and offsets. */
 import { byTopic } from './metadata-requests.ts';
-import type { KafkaRequest } from './wire.ts';
+import type { KafkaRequest, WireReader } from './wire.ts';
 
 export interface JoinAnswer {
   readonly error: number;
@@ -180,19 +180,23 @@ export function consumerGroupHeartbeat(request: {
       const memberId = reader.string();
       const memberEpoch = reader.int32();
       const intervalMilliseconds = reader.int32();
-      let assignment: TopicIdPartitions[] | null = null;
-      if (reader.int8() >= 0) {
-        assignment = reader.array(() => {
-          const topicId = reader.uuid();
-          const partitions = reader.array(() => reader.int32());
-          reader.tags();
-          return { topicId, partitions };
-        });
-        reader.tags();
-      }
+      const assignment = readAssignment(reader);
       return { error, message, memberId, memberEpoch, intervalMilliseconds, assignment };
     },
   };
+}
+
+/** The assignment in the answer to a heartbeat of KIP-848 or KIP-932; null where it has not changed. */
+export function readAssignment(reader: WireReader): TopicIdPartitions[] | null {
+  if (reader.int8() < 0) return null;
+  const assignment = reader.array(() => {
+    const topicId = reader.uuid();
+    const partitions = reader.array(() => reader.int32());
+    reader.tags();
+    return { topicId, partitions };
+  });
+  reader.tags();
+  return assignment;
 }
 
 export interface CommitEntry {

@@ -2,7 +2,7 @@
  * Share groups (KIP-932): the three requests that a member sends. Records are acquired instead of assigned, and
  * acknowledged one by one instead of committed.
  */
-import type { TopicIdPartitions } from './group-requests.ts';
+import { readAssignment, type TopicIdPartitions } from './group-requests.ts';
 import type { KafkaRequest, WireReader, WireWriter } from './wire.ts';
 
 /** What becomes of an acquired record. A gap is an offset without a record; `renew` (version 2) keeps the lock. */
@@ -55,16 +55,7 @@ export function shareGroupHeartbeat(request: {
       const memberId = reader.nullableString();
       const memberEpoch = reader.int32();
       const intervalMilliseconds = reader.int32();
-      let assignment: TopicIdPartitions[] | null = null;
-      if (reader.int8() >= 0) {
-        assignment = reader.array(() => {
-          const topicId = reader.uuid();
-          const partitions = reader.array(() => reader.int32());
-          reader.tags();
-          return { topicId, partitions };
-        });
-        reader.tags();
-      }
+      const assignment = readAssignment(reader);
       return { error, message, memberId, memberEpoch, intervalMilliseconds, assignment };
     },
   };
