@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -184,6 +184,8 @@ test('what is no backup is refused, and leaves no store', async (t) => {
   assert.throws(() => backUp(folder, file), { code: 'DATA_DIRECTORY', message: /holds no store/ });
   writeFileSync(file, 'this is not a database, and it is long enough to be looked at as one'.repeat(20));
   assert.throws(() => restore(file, join(folder, 'copy')), { code: 'DATA_DIRECTORY' });
+  assert.throws(() => restore(`${file}.2`, join(folder, 'copy')), { code: 'INPUT_UNREADABLE', message: /no backup/ });
+  assert.ok(!existsSync(join(folder, 'copy')));
   await using fresh = await startApi({ dataDirectory: join(folder, 'copy') });
   assert.deepEqual((await call(fresh.endpoint, 'GET', '/2015-03-31/functions')).body, { Functions: [] });
 });

@@ -86,24 +86,26 @@ function namedCode(database: DatabaseSync): Set<string> {
 }
 
 /**
- * Makes a data directory out of a backup. Throws HeadraceError `DATA_DIRECTORY` when it holds a store, tables, models or
- * logs already.
+ * Makes a data directory out of a backup. Throws HeadraceError `INPUT_UNREADABLE` when there is no such file,
+ * `DATA_DIRECTORY` when the directory holds a store, tables, models or logs already.
  */
 export function restore(file: string, dataDirectory: string): BackupSummary {
   const folder = resolve(dataDirectory);
   const target = join(folder, 'store.sqlite');
-  if (!existsSync(file)) throw new HeadraceError('DATA_DIRECTORY', `there is no backup ${file}`);
+  if (!existsSync(file)) throw new HeadraceError('INPUT_UNREADABLE', `there is no backup ${file}`);
   if (existsSync(target)) throw new HeadraceError('DATA_DIRECTORY', `${dataDirectory} holds a store already`);
   const part = join(folder, 'restore.part');
   const database = new DatabaseSync(resolve(file), { readOnly: true });
   try {
+    // Fails for what is no backup, before anything is made of it.
+    const packages = database.prepare('SELECT package FROM code');
     rmSync(part, { recursive: true, force: true });
     makeDataFolder(dataDirectory);
     mkdirSync(part, { recursive: true });
     mkdirSync(join(folder, 'code'), { recursive: true });
     const code = new CodeStore(join(folder, 'code'));
     let codePackages = 0;
-    for (const row of database.prepare('SELECT package FROM code').iterate()) {
+    for (const row of packages.iterate()) {
       code.put(row['package'] as Uint8Array);
       codePackages += 1;
     }

@@ -66,7 +66,10 @@ export const command: Command = {
         if (shutdown.signal.aborted) break;
       }
     } catch (error) {
-      throw clientError(error, client.endpoint);
+      const refusal = clientError(error, client.endpoint);
+      if ((error as Error).name !== 'ResourceNotFoundException') throw refusal;
+      const hint = "A function's log begins with its first invocation.";
+      throw new HeadraceError(refusal.code, `${refusal.message} ${hint}`, { cause: error });
     } finally {
       shutdown.dispose();
     }
