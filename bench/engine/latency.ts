@@ -45,7 +45,6 @@ export async function measureLatency(run: LatencyRun): Promise<Latency> {
     topic,
     partitions,
     records: Number.MAX_SAFE_INTEGER,
-    warmUp: 0,
     batchSize: run.batchSize,
     latencyMilliseconds: 0,
     filter: 'none',

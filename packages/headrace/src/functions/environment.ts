@@ -257,7 +257,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
         const contain = (each: LaunchPlan): LaunchPlan =>
           hidden === undefined ? each : sandboxed(each, folders, hidden);
         const runtime = this.#processes.start(plan, folders, this.#extensionNames, contain);
-        this.#api.reset(runtime.channel);
+        this.#api.reset(runtime.channel, runtime.eventFile);
         this.#extensions.reset(this.#extensionNames);
       } catch (error) {
         this.#initEnded(entrypointFailure(error));
@@ -305,7 +305,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   #endProcesses(): void {
     this.#ready = false;
     this.#processes.end();
-    this.#api.reset(undefined);
+    this.#api.reset(undefined, undefined);
   }
 
   #exited(exit: ProcessExit, failure: Error | undefined): void {

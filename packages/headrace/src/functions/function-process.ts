@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Duplex, Readable } from 'node:stream';
 import type { ProcessExit } from './error-payloads.ts';
+import { EventFile } from './event-file.ts';
 import type { LaunchPlan } from './launch.ts';
 import type { ProcessGuard } from './process-guard.ts';
 
@@ -23,15 +24,25 @@ function exitBehind(code: number | null, signal: NodeJS.Signals | null): Process
  */
 export class FunctionProcess {
   readonly #child: ChildProcess;
+  /** Behind descriptor 4 of runtimes of ours; not in a sandbox, whose memory would then be nobody's. */
+  readonly eventFile: EventFile | undefined;
   #gone = false;
 
   constructor(plan: LaunchPlan, workingDirectory: string, guard: ProcessGuard, listener: ProcessListener) {
-    this.#child = spawn(plan.command, plan.args, {
-      cwd: workingDirectory,
-      env: plan.environment as NodeJS.ProcessEnv,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', ...(plan.ownRuntime ? (['pipe'] as const) : [])],
-    });
+    this.eventFile = plan.ownRuntime && plan.sandboxed !== true ? EventFile.open() : undefined;
+    const own = plan.ownRuntime ? (['pipe', this.eventFile?.readDescriptor ?? 'ignore'] as const) : [];
+    try {
+      this.#child = spawn(plan.command, plan.args, {
+        cwd: workingDirectory,
+        env: plan.environment as NodeJS.ProcessEnv,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe', ...own],
+      });
+    } catch (error) {
+      this.eventFile?.close();
+      throw error;
+    }
+    this.eventFile?.closeReadDescriptor();
     const child = this.#child;
     if (child.pid !== undefined) guard.watch(child.pid);
     let exit: ProcessExit | undefined;
@@ -39,6 +50,7 @@ export class FunctionProcess {
       if (this.#gone) return;
       this.#gone = true;
       this.killGroup('SIGKILL');
+      this.eventFile?.close();
       if (child.pid !== undefined) guard.unwatch(child.pid);
       listener.exited(exit ?? { code: child.exitCode, signal: child.signalCode }, failure);
     };

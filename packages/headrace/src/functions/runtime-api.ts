@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { responsePayloadLimit } from './error-payloads.ts';
+import type { EventFile } from './event-file.ts';
 import {
   type BodyReader,
   Exchange,
@@ -46,6 +47,9 @@ const resultBegin = `POST ${invocationPath}`;
 const resultMiddle = '/response HTTP/1.1\r\nHost: runtime\r\nContent-Type: application/json\r\nContent-Length: ';
 const nextRequest = `GET ${nextPath} HTTP/1.1\r\nHost: runtime\r\n\r\n`;
 const accepted = `HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: ${statusOk.length}\r\n\r\n${statusOk}`;
+/** In a request for the next event: the runtime reads descriptor 4. In the answer: so many bytes lie there. */
+const eventFileHeader = 'Headrace-Event-File';
+const eventFileKey = eventFileHeader.toLowerCase();
 const noHeaders: Headers = Object.freeze({});
 
 /**
@@ -61,6 +65,8 @@ export class RuntimeApi implements RequestHandler {
   #server: Server | undefined;
   #channel: HttpConnection | undefined;
   #channelUsed = false;
+  #eventFile: EventFile | undefined;
+  #readsEventFile = false;
   #state: State = 'Started';
   #next: Exchange | undefined;
   #invocation: Invocation | undefined;
@@ -95,7 +101,7 @@ export class RuntimeApi implements RequestHandler {
   }
 
   /** A new process begins: what the last one left open is closed. `channel` is the engine's end of its socket pair. */
-  reset(channel: Duplex | undefined): void {
+  reset(channel: Duplex | undefined, eventFile: EventFile | undefined): void {
     for (const connection of this.#connections) connection.destroy();
     this.#connections.clear();
     this.#state = 'Started';
@@ -103,6 +109,8 @@ export class RuntimeApi implements RequestHandler {
     this.#invocation = undefined;
     this.#channelUsed = false;
     this.#channel = undefined;
+    this.#eventFile = eventFile;
+    this.#readsEventFile = false;
     if (channel === undefined) return;
     this.#channel = new HttpConnection(channel, this, { headBytes: 32_768, bodyBytes: responsePayloadLimit }, true);
     this.#connections.add(this.#channel);
@@ -138,6 +146,10 @@ export class RuntimeApi implements RequestHandler {
     let head = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ${invocation.requestId}\r\nLambda-Runtime-Deadline-Ms: ${this.#deadline}\r\nLambda-Runtime-Invoked-Function-Arn: ${invocation.invokedFunctionArn}\r\nLambda-Runtime-Trace-Id: ${invocation.traceHeader}\r\n`;
     if (invocation.clientContext !== undefined) {
       head += `Lambda-Runtime-Client-Context: ${utf8AsLatin1(invocation.clientContext)}\r\n`;
+    }
+    if (this.#readsEventFile && exchange.connection === this.#channel && this.#eventFile!.write(invocation.payload)) {
+      exchange.send(`${head}${eventFileHeader}: ${invocation.payload.length}\r\nContent-Length: 0\r\n\r\n`, undefined);
+      return;
     }
     // Given out once: a second write must not touch what the first may still be sending.
     const { headRoomBytes } = invocation;
@@ -232,7 +244,10 @@ export class RuntimeApi implements RequestHandler {
       this.#illegal(exchange, 'Ready');
       return;
     }
-    if (exchange.connection === this.#channel) this.#channelUsed = true;
+    if (exchange.connection === this.#channel) {
+      this.#channelUsed = true;
+      if (exchange.headers[eventFileKey] !== undefined) this.#readsEventFile = this.#eventFile !== undefined;
+    }
     if (this.#state === 'Running') {
       // The runtime lost the answer and asks again: the same event (idempotent by Lambda's rule).
       if (this.#invocation !== undefined) this.#hand(exchange);
@@ -345,23 +360,27 @@ const latin1 = (bytes: Buffer, start: number, end: number): string =>
 
 /** The body, when `chunk` is exactly the result of this request and a request for the next event. */
 function resultOf(chunk: Buffer, requestId: string): Buffer | undefined {
-  const before = resultBegin + requestId + resultMiddle;
+  const idEnd = resultBegin.length + requestId.length;
+  const headEnd = idEnd + resultMiddle.length;
   // All of it, for an answer that is as short as most; of longer ones the head.
-  const text = latin1(chunk, 0, Math.min(chunk.length, before.length + 512));
-  if (text.slice(0, before.length) !== before) return undefined;
-  let at = before.length;
+  const text = latin1(chunk, 0, Math.min(chunk.length, headEnd + 512));
+  // Piece by piece: the three as one string would be put together for this only.
+  if (text.slice(resultBegin.length, idEnd) !== requestId) return undefined;
+  if (!text.startsWith(resultBegin) || !text.startsWith(resultMiddle, idEnd)) return undefined;
+  let at = headEnd;
   let length = 0;
   for (const most = at + 8; at < most; at++) {
     const digit = text.charCodeAt(at) - 0x30;
     if (!(digit >= 0 && digit <= 9)) break;
     length = length * 10 + digit;
   }
-  if (at === before.length || text.slice(at, at + 4) !== '\r\n\r\n') return undefined;
+  if (at === headEnd || !text.startsWith('\r\n\r\n', at)) return undefined;
   const start = at + 4;
   const end = start + length;
   if (chunk.length !== end + nextRequest.length) return undefined;
-  const rest = text.length === chunk.length ? text.slice(end) : latin1(chunk, end, chunk.length);
-  return rest === nextRequest ? chunk.subarray(start, end) : undefined;
+  const isNext =
+    text.length === chunk.length ? text.startsWith(nextRequest, end) : latin1(chunk, end, chunk.length) === nextRequest;
+  return isNext ? chunk.subarray(start, end) : undefined;
 }
 
 function refuse(exchange: Exchange, status: number, errorType: string, errorMessage: string): void {
