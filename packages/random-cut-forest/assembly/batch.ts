@@ -44,7 +44,7 @@ import {
 // on the data, and the processor has many points in work at a time.
 
 /** Most points of one call, as BATCH in src/layout.ts; a power of two up to 65536. */
-const BATCH: usize = 1024;
+const BATCH: usize = 2048;
 const FEW: usize = 24;
 /** A list of points: numbers of points, u32, with room for one more. */
 const LIST: usize = (BATCH << 2) + 16;

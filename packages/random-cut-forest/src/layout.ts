@@ -63,7 +63,7 @@ export const TREE = {
 const PATHS = 4;
 
 /** Most points that are scored in one call of the kernel. */
-export const BATCH = 1024;
+export const BATCH = 2048;
 
 /** End of a free list; the root of an empty tree. */
 export const NONE = 0x7fffffff;
