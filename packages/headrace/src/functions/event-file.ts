@@ -5,7 +5,7 @@ import { join } from 'node:path';
 /** Where Linux keeps files in memory. Elsewhere events go over the socket, whatever their size. */
 const memoryFolder = '/dev/shm';
 /** Below, a socket costs less; above, the memory that an environment holds would be more than it saves. */
-const leastBytes = 65_536;
+const leastBytes = 16_384;
 const mostBytes = 1_048_576;
 
 /**
