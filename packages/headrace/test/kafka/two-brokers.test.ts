@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { eventually, type Kafka, needs, startKafka, temporaryFolder } from '@headrace/testing';
 import { Cluster } from '../../src/kafka/cluster.ts';
+import { LATEST_OFFSET } from '../../src/kafka/metadata-requests.ts';
+import { lookUpOffsets } from '../../src/kafka/offset-lookup.ts';
 import type { PartitionReader } from '../../src/kafka/partition-reader.ts';
 import { produce, Recorder } from './harness.ts';
 
 const PARTITIONS = 3;
+const indexes = Array.from({ length: PARTITIONS }, (_, partition) => partition);
 const groupOf = (topic: string): string => `${topic}-group`;
 
 describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => {
@@ -35,6 +38,18 @@ describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => 
   async function createTopic(topic: string, replicas: string): Promise<void> {
     const assignment = new Array(PARTITIONS).fill(replicas).join();
     await javaTool('TopicCommand', '--create', '--topic', topic, '--replica-assignment', assignment);
+    await eventually(() => ready(topic));
+  }
+
+  /**
+   * The leaders that the metadata names answer as such. Before that the producer would try again, and write twice what
+   * another leader had taken the first time.
+   */
+  async function ready(topic: string): Promise<boolean> {
+    const queries = indexes.map((partition) => ({ topic, partition, timestamp: LATEST_OFFSET }));
+    await cluster.refresh([topic]);
+    await lookUpOffsets(cluster, 'test', queries, 0);
+    return true;
   }
 
   /** Moves the topic's leaders and its group's coordinator: the coordinator leads the log of the group's offsets. */
@@ -42,15 +57,14 @@ describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => 
     const file = join(folder, `${topic}-${nodeId}.json`);
     const partitions = [
       { topic: '__consumer_offsets', partition: 0, replicas: [nodeId] },
-      ...Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition, replicas: [nodeId] })),
+      ...indexes.map((partition) => ({ topic, partition, replicas: [nodeId] })),
     ];
     writeFileSync(file, JSON.stringify({ version: 1, partitions }));
     await javaTool('reassign.ReassignPartitionsCommand', '--reassignment-json-file', file, '--execute');
     await eventually(async () => {
-      await cluster.refresh([topic]);
-      const leaders = Array.from({ length: PARTITIONS }, (_, partition) => cluster.leaderOf(topic, partition)?.nodeId);
-      const coordinator = await cluster.coordinator(groupOf(topic)).catch(() => -1);
-      return coordinator === nodeId && leaders.every((leader) => leader === nodeId);
+      await ready(topic);
+      const coordinator = await cluster.coordinator(groupOf(topic));
+      return coordinator === nodeId && indexes.every((index) => cluster.leaderOf(topic, index)?.nodeId === nodeId);
     });
   }
 
@@ -86,10 +100,13 @@ describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => 
           { groupProtocol, requestTimeoutMilliseconds: 5_000 },
         ).start();
       let sent = 300;
-      await eventually(() => send(topic, 0, sent).then(() => true));
+      await send(topic, 0, sent);
       {
         await using reader = consume();
-        await eventually(() => reader.count === sent, { timeoutMs: 20_000 });
+        await eventually(() => reader.count === sent, {
+          timeoutMs: 20_000,
+          what: () => `${reader.count} of ${sent} records: ${reader.status?.message}`,
+        });
         await moveTo(to, topic);
         const results = await reader.commit();
         assert.deepEqual(
@@ -117,7 +134,7 @@ describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => 
   test('with a rack, a follower is read from, and the leader again when the follower is gone', async () => {
     const topic = 'racks';
     await createTopic(topic, '1:2');
-    await eventually(() => send(topic, 0, 300).then(() => true));
+    await send(topic, 0, 300);
     await using reader = new Recorder(
       { bootstrapServers: [kafka.bootstrapServers] },
       { topics: [topic], groupId: groupOf(topic), rackId: 'b' },
@@ -133,7 +150,7 @@ describe('two brokers of Apache Kafka', { skip: needs('java', 'maven') }, () => 
       });
     assert.deepEqual(replicas(), [2, 2, 2]);
     await second.stop();
-    await eventually(() => send(topic, 600, 900).then(() => true));
+    await send(topic, 600, 900);
     await eventually(() => reader.count >= 900, { timeoutMs: 20_000 });
     assertEachOnce(reader, 900);
     assert.deepEqual(replicas(), [-1, -1, -1]);
