@@ -51,7 +51,8 @@ let done = 0;
 let seed = first;
 
 function fail(violation: Error): never {
-  if (values.json) console.log(JSON.stringify({ seed, runs: done, violation: violation.message }));
+  if (values.json)
+    console.log(JSON.stringify({ seed, runs: done, kind: violation.name, violation: violation.message }));
   else {
     console.log(`\nseed ${seed} fails after ${done} runs: ${violation.stack}`);
     console.log(

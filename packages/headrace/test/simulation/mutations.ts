@@ -14,6 +14,8 @@ export interface Mutation {
   readonly to: string;
   /** Where to begin; of those that few seeds catch, one that does. */
   readonly seed?: number;
+  /** Where the engine itself is what catches it: what it throws. Else a checker does. */
+  readonly thrown?: string;
 }
 
 export const mutations: readonly Mutation[] = [
@@ -244,6 +246,7 @@ export const mutations: readonly Mutation[] = [
     file: 'poller.ts',
     from: '    // The log tail costs',
     to: '    releasePayload(payload);\n    // The log tail costs',
+    thrown: 'a payload was given back twice',
   },
   {
     name: 'begin-of-a-fetched-batch-comes-again',
