@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { type Compression, writeBatch } from '@headrace/kafka-records';
 import { type Kafka, startKafka } from '@headrace/testing';
 import { Cluster } from '../packages/headrace/src/kafka/cluster.ts';
-import { createKafkaCluster } from '../packages/headrace/src/kafka/index.ts';
 import type { KafkaRequest } from '../packages/headrace/src/kafka/wire.ts';
 import {
   type BenchmarkOptions,
@@ -15,6 +14,7 @@ import {
   describeMachine,
   median,
 } from './benchmark.ts';
+import { readOnce } from './support/read-once.ts';
 
 export const description = 'reading from Apache Kafka: CPU a record and records a second, against other clients';
 
@@ -184,36 +184,6 @@ const runKcat = (kafka: Kafka, topic: string, records: number): Measurement =>
     records,
   );
 
-/** Reads a topic to its end without looking at it. */
-async function readOnce(kafka: Kafka, topic: string, records: number): Promise<void> {
-  const cluster = createKafkaCluster({ bootstrapServers: [kafka.bootstrapServers] });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      let seen = 0;
-      const reader = cluster.createReader(
-        { topics: [topic], start: { kind: 'TRIM_HORIZON' } },
-        {
-          onAssigned: () => {},
-          onStatus: (error) => error !== undefined && reject(error),
-          onSkipped: () => {},
-          onRecords: () => {
-            for (const partition of reader.partitions) {
-              for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
-                seen += chunk.count;
-                chunk.release();
-              }
-            }
-            if (seen >= records) resolve();
-          },
-        },
-      );
-      reader.start();
-    });
-  } finally {
-    await cluster.close();
-  }
-}
-
 /** What the records after the first third cost: the difference between a long and a short run. */
 async function runJava(kafka: Kafka, topic: string, records: number): Promise<Measurement> {
   const few = Math.floor(records / 3);
@@ -307,7 +277,7 @@ export async function run(options: BenchmarkOptions): Promise<BenchmarkResult> {
       const measured: Record<string, Measurement[]> = {};
       // In turns, so that what the machine does meanwhile meets everyone.
       for (let round = 0; round < rounds; round++) {
-        await readOnce(kafka, topic, each.records);
+        await readOnce(kafka.bootstrapServers, topic, each.records);
         for (const [client, measure] of Object.entries(clients)) {
           const measurement = await measure();
           (measured[client] ??= []).push(measurement);

@@ -49,6 +49,8 @@ export class Meter {
 
   /** To be told often how many records are done. True when it was the last time: it answers and ends the process. */
   done(records: number): boolean {
+    // Latency is measured from outside, until the process is stopped.
+    if (this.#task.latencyFolder !== undefined) return false;
     const now = performance.now();
     const seconds = (now - this.#begin) / 1000;
     const all = this.#task.records;

@@ -85,6 +85,8 @@ export async function measureLatency(run: LatencyRun): Promise<Latency> {
       .filter(([sent]) => sent >= begin && sent < end)
       .map(([, age]) => age / 1000)
       .sort((a, b) => a - b);
+    if (ages.length < (RECORDS_A_SECOND * run.measureMilliseconds) / 2000)
+      throw new Error(`${run.script} handled ${ages.length} records in ${run.measureMilliseconds} ms`);
     const at = (share: number): number => ages[Math.floor(ages.length * share)] ?? Number.NaN;
     return { p50: at(0.5), p99: at(0.99), records: ages.length };
   } finally {

@@ -15,6 +15,8 @@ export function parseClientContext(base64: string | undefined): string | undefin
 
 let prefix = '';
 let count = 0;
+let second = 0;
+let secondText = '';
 
 /** A new X-Ray trace header: `Root=1-SECONDS-24 HEX;Parent=16 HEX;Sampled=0`. */
 export function newTraceHeader(): string {
@@ -23,7 +25,11 @@ export function newTraceHeader(): string {
     prefix = randomBytes(9).toString('hex');
     count = 0;
   }
-  const unique = prefix + (++count).toString(16).padStart(6, '0');
-  const seconds = Math.floor(Date.now() / 1000).toString(16);
-  return `Root=1-${seconds}-${unique};Parent=${unique.slice(8)};Sampled=0`;
+  const now = Math.floor(Date.now() / 1000);
+  if (now !== second) {
+    second = now;
+    secondText = now.toString(16);
+  }
+  const serial = (++count).toString(16).padStart(6, '0');
+  return `Root=1-${secondText}-${prefix}${serial};Parent=${prefix.slice(8)}${serial};Sampled=0`;
 }
