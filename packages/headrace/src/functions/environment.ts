@@ -120,6 +120,11 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   async initialize(): Promise<boolean> {
     this.#phase = 'initializing';
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+    // A stop that came meanwhile has removed it already.
+    if (this.#stopped) {
+      await rm(this.#temporary, { recursive: true, force: true });
+      return false;
+    }
     await this.#api.listen();
     this.#extensionNames = await findExtensions(this.#options.layers);
     const limit = this.provisioned

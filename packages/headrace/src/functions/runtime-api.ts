@@ -63,6 +63,7 @@ export class RuntimeApi implements RequestHandler {
   readonly #others: OtherPaths;
   readonly #connections = new Set<HttpConnection>();
   #server: Server | undefined;
+  #isClosed = false;
   #channel: HttpConnection | undefined;
   #channelUsed = false;
   #eventFile: EventFile | undefined;
@@ -94,6 +95,10 @@ export class RuntimeApi implements RequestHandler {
         resolve();
       });
     });
+    if (this.#isClosed) {
+      server.close();
+      return;
+    }
     // An accept that fails (too many files) must not end the engine; the client tries again.
     server.on('error', () => {});
     this.#server = server;
@@ -117,6 +122,7 @@ export class RuntimeApi implements RequestHandler {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#server?.close();
     this.#server = undefined;
     for (const connection of this.#connections) connection.destroy();

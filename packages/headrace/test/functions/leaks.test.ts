@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { eventually } from '@headrace/testing';
+import { eventually, temporaryFolder } from '@headrace/testing';
 import { Workbench } from './support.ts';
 
 // The long form: HEADRACE_SOAK=1 npm test -- functions/leaks
@@ -75,3 +75,24 @@ function sleeps(pid: string, directory: string): boolean {
     return false;
   }
 }
+
+test('an engine that stops while an environment is starting leaves no port and no folder', async () => {
+  const servers = (): number => process.getActiveResourcesInfo().filter((each) => each === 'TCPServerWrap').length;
+  const before = servers();
+  // A stop at each of the first turns of the start: before its folder is made, before it listens, before its process.
+  for (let turns = 0; turns < 12; turns++) {
+    const bench = new Workbench(temporaryFolder('functions'), {});
+    await bench.engine.start();
+    await bench.add('f', { 'index.mjs': 'export const handler = async () => 1;' });
+    const invoked = bench.engine.invoke('f', Buffer.from('{}'));
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await bench.engine.stop();
+    assert.notEqual((await invoked).kind, 'function-error');
+    await eventually(() => servers() === before, { what: () => `${servers()} servers after ${turns} turns` });
+    const folder = join(bench.directory, 'data/functions/tmp');
+    await eventually(() => !existsSync(folder) || readdirSync(folder).length === 0, {
+      what: () => `${folder} is empty`,
+    });
+    rmSync(bench.directory, { recursive: true, force: true });
+  }
+});
