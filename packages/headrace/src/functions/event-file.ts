@@ -30,9 +30,11 @@ export class EventFile {
     let descriptor: number | undefined;
     try {
       descriptor = openSync(path, 'wx', 0o600);
-      const readDescriptor = openSync(path, 'r');
-      unlinkSync(path);
-      return new EventFile(descriptor, readDescriptor);
+      try {
+        return new EventFile(descriptor, openSync(path, 'r'));
+      } finally {
+        unlinkSync(path);
+      }
     } catch {
       // No such folder, not ours to write to, or no descriptors left: the socket does.
       if (descriptor !== undefined) closeSync(descriptor);

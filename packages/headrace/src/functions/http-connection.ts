@@ -439,8 +439,8 @@ export class HttpConnection {
 }
 
 /**
- * Hands what a socket reads to `receive` before it becomes an event: the stream's buffer and its ticks cost a tenth of a
- * small invocation. While the stream is paused, or holds something, chunks go their usual way, to the same end.
+ * Hands what a socket reads to `receive` before it becomes an event: the stream's buffer and its ticks cost a twentieth of
+ * a small invocation. While the stream is paused, or holds something, chunks go their usual way, to the same end.
  */
 function passChunksOn(socket: Duplex, receive: (chunk: Buffer) => void): void {
   const push = socket.push;
