@@ -51,6 +51,24 @@ export function unusableTls(address: Address, tls: TlsConfiguration, error: Node
   });
 }
 
+const isUnsupported = (error: unknown): boolean =>
+  /^ERR_OSSL_(EVP_)?UNSUPPORTED$/.test((error as NodeJS.ErrnoException).code ?? '');
+
+/**
+ * Whether OpenSSL reads the key's cipher. A wrong password decrypts one key in some 400 to bytes whose padding happens to
+ * be right; those are no key, and OpenSSL then reports what it reports of an unknown cipher. An unknown cipher is
+ * unknown whatever the password, so a few others tell.
+ */
+const isCipherRead = (privateKey: string): boolean =>
+  ['1', '2', '3'].some((passphrase) => {
+    try {
+      createPrivateKey({ key: privateKey, format: 'pem', passphrase });
+      return true;
+    } catch (error) {
+      return !isUnsupported(error);
+    }
+  });
+
 function reasonOf({ privateKey, privateKeyPassword }: TlsConfiguration, error: NodeJS.ErrnoException): string {
   if (error.code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH') return 'the private key belongs to another certificate';
   if (privateKey === undefined) return 'the certificate or the authority is no PEM text';
@@ -58,9 +76,8 @@ function reasonOf({ privateKey, privateKeyPassword }: TlsConfiguration, error: N
   try {
     createPrivateKey({ key: privateKey, format: 'pem', passphrase: privateKeyPassword ?? '' });
   } catch (problem) {
-    const { code } = problem as NodeJS.ErrnoException;
     if (!isEncrypted) return 'the private key is no PEM text that can be read';
-    if (code === 'ERR_OSSL_UNSUPPORTED' || code === 'ERR_OSSL_EVP_UNSUPPORTED') {
+    if (isUnsupported(problem) && !isCipherRead(privateKey)) {
       return 'the private key is encrypted by a cipher that OpenSSL 3 does not read; PBE-SHA1-3DES and PBES2 are read';
     }
     return privateKeyPassword === undefined

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createPrivateKey } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -27,6 +28,20 @@ MIGwMBsGCSqGSIb3DQEFAzAOBAjg2q8GV1MalQICCAAEgZAwZG7JPPg26qn/EQtE
 zqi1eqlt6favbzaXmy5CRzeVhD1boko29pEVIxtfjpD7LDNUxkze48/NRg1609D7
 kbVXLiZ4he2Q9zB7G7Vy1bT3bXQOiMTguvhio30OdjmXQLzGJwgoYd1tBbsNzEPU
 mvvKogWYlbmqwGDwzbxpa7XEosxwc6NtTx9AEyLoEKMt8gI=
+-----END ENCRYPTED PRIVATE KEY-----
+`;
+
+/**
+ * Made for this test by Node (AES-256-CBC, 2,048 rounds). The empty password decrypts it to bytes whose padding is right
+ * though they are no key: one random key in some 400 is so, and OpenSSL then says "unsupported", as of an old cipher.
+ */
+const keyWithLuckyPadding = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIH0MF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBBtPz0xL/4uQVKmigMw
+BdWDAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQrtUKtxO8Z+dL15Ya
+6hmdOwSBkOaTQOo5CLk5YN9k2CO6VebuhoGAOBggjeE3+ftmaNQSIi8q3xovybY7
+dDvTfqKnd6mG1a3I+QP+SbLELFlaLJBftNA37QQJ4506BAr9YA79GVqMf/gZ5jBy
+0VNhglxFfZ7yHtcHxaAMI1J+TySGVqpHeODeFG9+9y+IFRquiibXH3PslzCZAINZ
+QfZX5tV1zg==
 -----END ENCRYPTED PRIVATE KEY-----
 `;
 
@@ -143,6 +158,15 @@ for (const [name, skip, start] of servers) {
       const { certificate } = server.certificates.client;
       const secret = { certificate, privateKey: legacyKey, privateKeyPassword: 'x' };
       await refuses(secret, 'KAFKA_TLS', /cipher that OpenSSL 3 does not read; PBE-SHA1-3DES and PBES2/);
+    });
+
+    test('a key that a wrong password seems to open is told as locked, not as one under an old cipher', async () => {
+      assert.throws(() => createPrivateKey({ key: keyWithLuckyPadding, passphrase: '' }), {
+        code: 'ERR_OSSL_UNSUPPORTED',
+      });
+      const { certificate } = server.certificates.client;
+      const secret = { certificate, privateKey: keyWithLuckyPadding };
+      await refuses(secret, 'KAFKA_TLS', /encrypted, and no password is given/);
     });
 
     test('a key that belongs to another certificate, no key at all, and a password that is no text, are told', async () => {
