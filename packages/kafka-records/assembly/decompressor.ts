@@ -1,8 +1,7 @@
-// Blocks of lz4 and snappy in AssemblyScript, for WebAssembly with 128-bit SIMD. Built by `node
-// scripts/build-decompressor.js`; memory is imported and its owner is src/wasm-decompressor.ts, nothing is allocated
-// here. Lengths and offsets of the input are hostile: each is checked before it is used, and what contradicts itself
-// returns 0. Copies go in steps of 16 bytes and may run up to 15 beyond their end, so the owner keeps that much room
-// behind input and output.
+// Blocks of lz4 and snappy in AssemblyScript, for WebAssembly with 128-bit SIMD. Built by `node scripts/build-wasm.js`;
+// memory is imported and its owner is src/block-decompressor.ts, nothing is allocated here. Lengths and offsets of the
+// input are hostile: each is checked before it is used, and what contradicts itself returns 0. Copies go in steps of 16
+// bytes and may run up to 15 beyond their end, so the owner keeps that much room behind input and output.
 
 // @ts-expect-error: decorators of functions exist in AssemblyScript alone.
 @inline

@@ -20,8 +20,10 @@ test('the checksum is that of an independent implementation, of every length, al
   const random = new Random(3);
   const source = random.bytes(300_000);
   const arena = takeMemory(source.length + 64);
-  // Where the ways of computing it change: 2,528 and 6,688 bytes, and chunks of 8,192 behind 3,344.
-  const edges = [0, 16, 2528, 2544, 6688, 6704, 3344 + 8192, 3344 + 16 * 8192, 65_536, 131_072];
+  // Where the ways of computing it change: 14 and 428 blocks of 16 bytes, and chunks of 8,192 bytes behind 214 blocks, the
+  // first one seven blocks shorter.
+  const chunks = [505, 505 + 512, 505 + 15 * 512].map((blocks) => 3424 + 16 * blocks);
+  const edges = [0, 16, 224, 240, 6848, 6864, ...chunks, 3424 + 8192, 3424 + 16 * 8192, 65_536, 131_072];
   const lengths = [
     ...edges.flatMap((edge) => [-17, -16, -1, 0, 1, 15, 16, 17].map((delta) => Math.max(edge + delta, 0))),
     ...Array.from({ length: 200 }, () => random.integer(0, 20_000)),
@@ -40,18 +42,18 @@ test('the checksum is that of an independent implementation, of every length, al
 });
 
 test('what the checksum is shortened by is divided by its polynomial', () => {
-  // x^128 to the powers of the terms of M1 and M2 (assembly/crc32c.ts), modulo the polynomial: they must add up to 0.
+  // The distances in bits of what a block takes by M1 and M2 (assembly/crc32c.ts): as powers of x they must add up to 0
+  // modulo the polynomial.
   const power = (exponent: number): number => {
     let value = 1;
     for (let bit = 0; bit < exponent; bit++) value = ((value << 1) ^ (value < 0 ? 0x1edc6f41 : 0)) | 0;
     return value;
   };
-  for (const distances of [
-    [65, 155, 170, 195, 209],
-    [4, 8, 21, 61, 67, 78, 79],
-  ]) {
-    const most = distances.at(-1)!;
-    const sum = distances.reduce((so, distance) => so ^ power(128 * (most - distance)), power(128 * most));
+  const long = [26, 67, 208].flatMap((far) => [0, 2, 4, 5, 6].map((near) => 128 * (far + near)));
+  const short = [47, 51, 55, 85, 90, 100, 104].map((distance) => 8 * distance);
+  for (const distances of [long, short]) {
+    const most = Math.max(...distances);
+    const sum = distances.reduce((so, distance) => so ^ power(most - distance), power(most));
     assert.equal(sum, 0, distances.join());
   }
 });
