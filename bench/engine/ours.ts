@@ -89,4 +89,4 @@ const timer = setInterval(() => {
   if (!meter.done(counts.succeeded + counts.filtered)) return;
   clearInterval(timer);
   void engine.stop();
-}, 20);
+}, 50);

@@ -20,6 +20,8 @@ const { error, stderr } = await asc.main(
       '--noAssert',
       '--enable',
       'simd',
+      '--enable',
+      'relaxed-simd',
       '-O3',
       '--converge',
     ],

@@ -75,7 +75,7 @@ export class Transcoder {
   #input: Buffer | undefined;
   #output: Buffer | undefined;
 
-  /** Throws where WebAssembly or its SIMD is missing. */
+  /** Throws where WebAssembly or its SIMD, the relaxed one included, is missing. */
   constructor() {
     const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyGlobal };
     const { memory, bytes, guest } = recordMemory();
