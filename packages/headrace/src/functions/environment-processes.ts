@@ -1,7 +1,8 @@
 import type { ProcessExit } from './error-payloads.ts';
-import { FunctionProcess } from './function-process.ts';
+import { FunctionProcess, type ProcessListener } from './function-process.ts';
 import { type Folders, type LaunchPlan, planExtension } from './launch.ts';
 import type { ProcessGuard } from './process-guard.ts';
+import type { SocketPair } from './socket-pair.ts';
 
 export interface ProcessesListener {
   output(chunk: Buffer): void;
@@ -35,15 +36,17 @@ export class EnvironmentProcesses {
     folders: Folders,
     extensions: readonly string[],
     contain: (plan: LaunchPlan) => LaunchPlan,
+    pair: SocketPair | undefined,
   ): FunctionProcess {
-    const runtime = new FunctionProcess(contain(plan), folders.task, this.#guard, {
+    const listener: ProcessListener = {
       output: (chunk) => this.#listener.output(chunk),
       exited: (exit, failure) => {
         if (this.#runtime !== runtime) return;
         this.#runtime = undefined;
         this.#listener.runtimeExited(exit, failure);
       },
-    });
+    };
+    const runtime = new FunctionProcess(contain(plan), folders.task, this.#guard, listener, pair);
     this.#runtime = runtime;
     for (const name of extensions) {
       const extension = new FunctionProcess(contain(planExtension(plan, folders, name)), folders.task, this.#guard, {

@@ -17,12 +17,13 @@ import {
 } from './init-failure.ts';
 import { Initialization } from './initialization.ts';
 import type { Invocation } from './invocation.ts';
-import { type Folders, findExtensions, type LaunchPlan, planLaunch } from './launch.ts';
+import { type Folders, findExtensions, hasOwnRuntime, type LaunchPlan, planLaunch } from './launch.ts';
 import type { LogSink } from './log-stream.ts';
 import { processFigures, treeFigures } from './process-figures.ts';
 import type { ProcessGuard } from './process-guard.ts';
 import { RuntimeApi, type RuntimeDelegate, type StreamedResponse } from './runtime-api.ts';
 import { sandboxed } from './sandbox.ts';
+import { closeSocketPair, openSocketPair, type SocketPair } from './socket-pair.ts';
 import { StreamedAnswer } from './streamed-answer.ts';
 
 /** Limit of the first initialisation of an on-demand environment. */
@@ -75,6 +76,8 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
   readonly #temporary: string;
   readonly #timer: NodeJS.Timeout;
   #phase: Phase = 'cold';
+  /** For the next process. */
+  #pair: SocketPair | undefined;
   #ready = false;
   #initialization: Initialization | undefined;
   #initMilliseconds: number | undefined;
@@ -130,6 +133,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     const limit = this.provisioned
       ? Math.max(provisionedInitLimitMilliseconds, this.version.timeoutSeconds * 1000)
       : initLimitMilliseconds;
+    await this.#openPair();
     if (this.#stopped) return false;
     const failure = await this.#startProcess('init', limit);
     if (this.#stopped) return false;
@@ -166,6 +170,8 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   /** Initialises inside of the invocation, on its time: after a crash, a time-out or a failed first initialisation. */
   async #runCold(current: Execution): Promise<void> {
+    await this.#openPair();
+    if (this.#current !== current || current.outcome !== undefined) return;
     const failure = await this.#startProcess('invoke', undefined);
     if (this.#current !== current || current.outcome !== undefined) return;
     this.#start(current);
@@ -191,6 +197,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     this.#endProcesses();
     this.#initEnded(undefined);
     this.#current = undefined;
+    this.#closePair();
     this.#log.close();
     if (current !== undefined && current.outcome === undefined) {
       current.invocation.settle({
@@ -241,6 +248,17 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
 
   // Process
 
+  async #openPair(): Promise<void> {
+    if (this.#pair !== undefined || !hasOwnRuntime(this.version)) return;
+    this.#pair = await openSocketPair();
+    if (this.#stopped) this.#closePair();
+  }
+
+  #closePair(): void {
+    closeSocketPair(this.#pair);
+    this.#pair = undefined;
+  }
+
   #startProcess(phase: 'init' | 'invoke', limit: number | undefined): Promise<InitFailure | undefined> {
     this.#ready = false;
     this.#memoryExceeded = false;
@@ -261,10 +279,12 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
         const { hidden } = this.#options;
         const contain = (each: LaunchPlan): LaunchPlan =>
           hidden === undefined ? each : sandboxed(each, folders, hidden);
-        const runtime = this.#processes.start(plan, folders, this.#extensionNames, contain);
+        const runtime = this.#processes.start(plan, folders, this.#extensionNames, contain, this.#pair);
+        this.#pair = undefined;
         this.#api.reset(runtime.channel, runtime.eventFile);
         this.#extensions.reset(this.#extensionNames);
       } catch (error) {
+        this.#closePair();
         this.#initEnded(entrypointFailure(error));
         return;
       }

@@ -5,6 +5,7 @@ import type { ProcessExit } from './error-payloads.ts';
 import { EventFile } from './event-file.ts';
 import type { LaunchPlan } from './launch.ts';
 import type { ProcessGuard } from './process-guard.ts';
+import { closeSocketPair, type SocketPair } from './socket-pair.ts';
 
 export interface ProcessListener {
   output(chunk: Buffer): void;
@@ -26,11 +27,20 @@ export class FunctionProcess {
   readonly #child: ChildProcess;
   /** Behind descriptor 4 of runtimes of ours; not in a sandbox, whose memory would then be nobody's. */
   readonly eventFile: EventFile | undefined;
+  /** The engine's end of the socket pair at descriptor 3; undefined for runtimes that use the port. */
+  readonly channel: Duplex | undefined;
   #gone = false;
 
-  constructor(plan: LaunchPlan, workingDirectory: string, guard: ProcessGuard, listener: ProcessListener) {
+  /** `pair` becomes the process's channel; without one it is a pipe of Node's. */
+  constructor(
+    plan: LaunchPlan,
+    workingDirectory: string,
+    guard: ProcessGuard,
+    listener: ProcessListener,
+    pair?: SocketPair,
+  ) {
     this.eventFile = plan.ownRuntime && plan.sandboxed !== true ? EventFile.open() : undefined;
-    const own = plan.ownRuntime ? (['pipe', this.eventFile?.readDescriptor ?? 'ignore'] as const) : [];
+    const own = plan.ownRuntime ? ([pair?.far ?? 'pipe', this.eventFile?.readDescriptor ?? 'ignore'] as const) : [];
     try {
       this.#child = spawn(plan.command, plan.args, {
         cwd: workingDirectory,
@@ -40,10 +50,16 @@ export class FunctionProcess {
       });
     } catch (error) {
       this.eventFile?.close();
+      closeSocketPair(pair);
       throw error;
     }
     this.eventFile?.closeReadDescriptor();
     const child = this.#child;
+    if (plan.ownRuntime) {
+      this.channel = pair?.near ?? (child.stdio[3] as Duplex | null | undefined) ?? undefined;
+      // The process has its own now: the engine's would hide its end.
+      pair?.far.destroy();
+    } else closeSocketPair(pair);
     if (child.pid !== undefined) guard.watch(child.pid);
     let exit: ProcessExit | undefined;
     const report = (failure?: Error): void => {
@@ -77,11 +93,6 @@ export class FunctionProcess {
 
   get processId(): number | undefined {
     return this.#gone ? undefined : this.#child.pid;
-  }
-
-  /** The engine's end of the socket pair at descriptor 3; undefined for runtimes that use the port. */
-  get channel(): Duplex | undefined {
-    return (this.#child.stdio[3] as Duplex | null | undefined) ?? undefined;
   }
 
   get outputs(): readonly Readable[] {

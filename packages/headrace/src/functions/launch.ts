@@ -63,6 +63,9 @@ const placeholderKeys = {
   AWS_SESSION_TOKEN: 'headrace',
 };
 
+/** Whether the runtime is one of ours, which speaks over a channel of its own; else the package brings one. */
+export const hasOwnRuntime = (version: FunctionVersion): boolean => !version.runtime.startsWith('provided');
+
 /**
  * The command line and the environment of a function's process, built from an empty map: nothing of the engine's own
  * environment gets in. Order of precedence as on Lambda: reserved names win over the customer's, the customer's over
@@ -80,7 +83,7 @@ export function planLaunch(
   },
 ): LaunchPlan {
   const release = nodeRelease(version.runtime);
-  const custom = version.runtime.startsWith('provided');
+  const ownRuntime = hasOwnRuntime(version);
   const environment: Record<string, string> = {
     LANG: 'en_US.UTF-8',
     PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
@@ -98,13 +101,13 @@ export function planLaunch(
     ...version.environment,
     ...reserved(version, folders, details),
   };
-  const wrapper = custom ? undefined : environment['AWS_LAMBDA_EXEC_WRAPPER'];
+  const wrapper = ownRuntime ? environment['AWS_LAMBDA_EXEC_WRAPPER'] : undefined;
   let words: string[];
   const needs: string[] = [];
   if (release !== undefined) {
     // One thread of our own heap's worth: the memory size is watched from outside, so that the error is Lambda's.
     words = [process.execPath, ...nodeFlags(version), nodeBootstrap, details.runtimeApi];
-  } else if (custom) {
+  } else if (!ownRuntime) {
     words = [findBootstrap(folders)];
   } else {
     const python = findPython(version.runtime);
@@ -112,7 +115,7 @@ export function planLaunch(
     words = [python.path, '-u', pythonBootstrap, details.runtimeApi];
   }
   if (wrapper !== undefined && wrapper !== '') words = [findWrapper(wrapper, folders), ...words];
-  return { command: words[0]!, args: words.slice(1), environment, ownRuntime: !custom, needs };
+  return { command: words[0]!, args: words.slice(1), environment, ownRuntime, needs };
 }
 
 /** External extensions: the executables of `/opt/extensions`, by name. */

@@ -412,7 +412,11 @@ test('an initialisation over ten seconds is stopped and repeated inside of the i
   assert.ok(outcome.kind === 'success');
   assert.equal(outcome.payload.toString(), '"ready"');
   assert.ok(at - slowBegan >= 10_000, `after ${at - slowBegan} ms`);
-  const reports = (await logOf(slowName)).filter((line) => line.startsWith('INIT_REPORT'));
+  const initReports = async (): Promise<string[]> =>
+    (await logOf(slowName)).filter((line) => line.startsWith('INIT_REPORT'));
+  // Lines of the log come in a moment behind the answer.
+  await eventually(async () => (await initReports()).length > 0);
+  const reports = await initReports();
   assert.equal(reports.length, 1);
   assert.match(reports[0]!, /^INIT_REPORT Init Duration: 1\d{4}\.\d\d ms\tPhase: init\tStatus: timeout$/);
   assert.ok(!outcome.logTail!.toString().includes('Init Duration'), 'it is part of the duration');
