@@ -25,6 +25,11 @@ test('a commit at a revocation delays no commit of other partitions', async () =
   assert.equal(violation, undefined);
 });
 
+test('a process that was thrown out repeats more while a record blocks: it has nothing to commit, and hears nothing', async () => {
+  const { violation } = await runSeed(648_329_258);
+  assert.equal(violation, undefined);
+});
+
 test('a seed replays exactly', async () => {
   for (const seed of [11, 245, 558]) {
     const [one, two] = [await runSeed(seed), await runSeed(seed)];

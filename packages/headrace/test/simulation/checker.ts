@@ -34,7 +34,9 @@ export interface Life {
   inFlight: number;
   /** The group gave the partition to another; -1: not so far. */
   expelledAt: number;
-  /** When it first settled something after that: a commit tells the process soon after. */
+  /** What was committed by then. */
+  expelledBehind: number;
+  /** When after that it first had something to commit: the commit tells the process soon after. */
   zombieSince: number;
 }
 
@@ -89,6 +91,7 @@ export class Checker {
       parked: new Set(),
       inFlight: 0,
       expelledAt: -1,
+      expelledBehind: 0,
       zombieSince: -1,
     };
     this.#lives.set(key(consumer.processId, partition), life);
@@ -99,6 +102,7 @@ export class Checker {
     const life = this.#lives.get(key(consumer.processId, partition));
     if (life === undefined || life.partition !== partition) return;
     life.expelledAt = this.#now();
+    life.expelledBehind = this.committed.get(nameOf(partition)) ?? 0;
     this.#checkCommitted(life);
     this.#allowOpen(life);
   }
@@ -247,7 +251,9 @@ export class Checker {
 
   #resolve(life: Life, offset: number): void {
     life.resolved.set(offset, this.#now());
-    if (life.expelledAt >= 0 && life.zombieSince < 0) life.zombieSince = this.#now();
+    if (life.expelledAt < 0 || life.zombieSince >= 0) return;
+    // What is settled behind a record that still blocks is not committed.
+    if ((this.#firstUnresolved(life) ?? Number.POSITIVE_INFINITY) > life.expelledBehind) life.zombieSince = this.#now();
   }
 
   /** An operator is about to skip or park a record; undone when that is refused. What was beside it need not wait. */
