@@ -26,8 +26,13 @@ export interface ClientConfiguration {
 export function readClientFlags(options: Options): ClientConfiguration {
   const environment = process.env;
   const endpoint = options.string('endpoint-url') ?? environment['AWS_ENDPOINT_URL'] ?? 'http://127.0.0.1:9400';
-  if (!/^https?:\/\/[^\s/]+(\/\S*)?$/.test(endpoint))
-    throw new HeadraceError('USAGE', `--endpoint-url must be an http or https URL; it is "${endpoint}"`);
+  if (!/^https?:\/\/[^\s/]+(\/\S*)?$/.test(endpoint) || !URL.canParse(endpoint)) {
+    const name = options.string('endpoint-url') === undefined ? 'AWS_ENDPOINT_URL' : '--endpoint-url';
+    throw new HeadraceError(
+      'USAGE',
+      `${name} must be an http or https URL with a port of 1 to 65535; it is "${endpoint}"`,
+    );
+  }
   const sessionToken = environment['AWS_SESSION_TOKEN'];
   return {
     endpoint,
@@ -40,11 +45,15 @@ export function readClientFlags(options: Options): ClientConfiguration {
   };
 }
 
-/** A client's failure as an error of the catalogue: nobody there, or what the engine answered. */
+/** The network's failure to reach an engine at `endpoint`, by its code where it has one (`ECONNREFUSED`, `EPROTO`…). */
+export function unreachable(error: unknown, endpoint: string): HeadraceError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return new HeadraceError('ENGINE_UNREACHABLE', `no engine answers at ${endpoint} (${code ?? message})`);
+}
+
+/** An AWS client's failure as an error of the catalogue: the network's errors carry a code, the engine's answers do not. */
 export function clientError(error: unknown, endpoint: string): HeadraceError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT', 'ECONNRESET'].includes(code))
-    return new HeadraceError('ENGINE_UNREACHABLE', `no engine answers at ${endpoint} (${code})`);
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return unreachable(error, endpoint);
   const name = error instanceof Error ? error.name : 'Error';
   const message = error instanceof Error ? error.message : String(error);
   return new HeadraceError('ENGINE_REFUSED', `${name}: ${message}`, { cause: error });

@@ -1,7 +1,7 @@
 import { Sha256 } from '@aws-crypto/sha256-js';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { HeadraceError } from '../errors.ts';
-import { type ClientConfiguration, clientError } from './client-flags.ts';
+import { type ClientConfiguration, unreachable } from './client-flags.ts';
 
 /** Asks a running engine under `/headrace/v1/`; signed, so it works with and without `--credentials`. */
 export function operatorGet<T>(client: ClientConfiguration, path: string): Promise<T> {
@@ -40,15 +40,20 @@ async function send<T>(
   try {
     response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
   } catch (error) {
-    throw clientError(error instanceof Error && error.cause !== undefined ? error.cause : error, client.endpoint);
+    // `fetch failed` says nothing; its cause does.
+    throw unreachable((error as Error).cause ?? error, client.endpoint);
   }
   const text = await response.text();
-  if (response.ok) return JSON.parse(text) as T;
-  let message = text;
+  let answer: unknown;
   try {
-    message = (JSON.parse(text) as { message?: string }).message ?? text;
+    answer = JSON.parse(text);
   } catch {
-    // Not JSON: somebody else answers there, and what they say is shown as it is.
+    throw new HeadraceError(
+      'ENGINE_UNREACHABLE',
+      `what answers at ${client.endpoint} is no engine (${response.status}: ${text.replace(/\s+/g, ' ').slice(0, 200)})`,
+    );
   }
+  if (response.ok) return answer as T;
+  const message = (answer as { message?: string } | null)?.message ?? text;
   throw new HeadraceError('ENGINE_REFUSED', `${response.status}: ${message}`);
 }
