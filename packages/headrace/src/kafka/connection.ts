@@ -49,6 +49,8 @@ const MAXIMUM_RESPONSE_BYTES = 256 << 20;
 const DIRECT_READ_BYTES = 16 << 10;
 /** The part of a session's lifetime after which it is authenticated anew. */
 const REAUTHENTICATION_SHARE = 0.8;
+/** A timer of more (24.8 days) ends at once: a token of two months would be renewed all the time. */
+const LONGEST_TIMER_MILLISECONDS = 2 ** 31 - 1;
 
 /**
  * One connection to one broker: frames, pipelining, time-outs, TLS and SASL. Requests are answered in order, so a long
@@ -238,7 +240,8 @@ export class Connection {
     if (sasl === undefined) return;
     const lifetime = await authenticate(sasl, this.address.host, this.#urgent);
     if (lifetime <= 0) return;
-    this.#reauthentication = setTimeout(() => void this.#reauthenticate(), lifetime * REAUTHENTICATION_SHARE);
+    const pause = Math.min(lifetime * REAUTHENTICATION_SHARE, LONGEST_TIMER_MILLISECONDS);
+    this.#reauthentication = setTimeout(() => void this.#reauthenticate(), pause);
     this.#reauthentication.unref();
   }
 

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '@headrace/dev-broker';
 import { generateCertificates, needs, runCommand, startKafka, temporaryFolder } from '@headrace/testing';
 import type { HeadraceError } from '../../src/errors.ts';
@@ -220,6 +221,27 @@ for (const [name, skip, start] of servers) {
     });
   });
 }
+
+test('a session of months is not renewed all the time', async () => {
+  let tokens = 0;
+  await using broker = await startBroker({
+    sasl: { checkToken: () => ({ name: 'alice', expiresAt: Date.now() + 60 * 86_400_000 }) },
+  });
+  const token = async (): Promise<string> => `token-${++tokens}`;
+  const cluster = new Cluster({
+    bootstrapServers: [broker.bootstrapServers],
+    sasl: { mechanism: 'OAUTHBEARER', token },
+  });
+  try {
+    for (let round = 0; round < 10; round++) {
+      await cluster.refresh([]);
+      await setTimeout(20);
+    }
+    assert.equal(tokens, 1);
+  } finally {
+    cluster.close();
+  }
+});
 
 /** An OAuth 2.0 token endpoint for one client. */
 class TokenEndpoint implements AsyncDisposable {
