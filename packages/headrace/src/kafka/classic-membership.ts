@@ -119,7 +119,8 @@ export class ClassicMembership implements Membership {
         if (failure.code === 'KAFKA_UNSUPPORTED') {
           this.#host.onTrouble(failure);
         } else if (backoff.attempts >= PASSING_ATTEMPTS || !isPassing(failure)) this.#host.onTrouble(failure);
-        if (failure.code === 'KAFKA_FENCED') break;
+        // Who had its name from us alone goes on without it.
+        if (this.#isFenced) break;
         await backoff.wait(this.#stopping.signal, this.#cluster.options.clock);
       }
     }

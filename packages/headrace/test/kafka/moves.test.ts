@@ -134,6 +134,19 @@ test('a member whose session ended is told at its next commit, and joins anew', 
   assert.ok(reader.consumer.partitions.every(({ epoch }) => before.every((old) => epoch > old.epoch)));
 });
 
+test('a member whose name is taken by another while it joins goes on without the name', async () => {
+  await using broker = await start();
+  const refused = broker.faults.add({ api: 'JoinGroup', error: 'FENCED_INSTANCE_ID', times: 1 });
+  await using reader = new Recorder(
+    { bootstrapServers: broker.bootstrapServers.split(',') },
+    { topics: ['t'], groupId: 'g', restartIdentity: 'copied', sessionTimeoutMilliseconds: 6_000 },
+    { groupProtocol: 'classic' },
+  ).start();
+  await eventually(() => reader.consumer.partitions.length === 3);
+  assert.equal(refused.hits, 1);
+  await eventually(() => reader.status === undefined);
+});
+
 test('a commit that waits while its partition goes and comes back is given up: it would rewind', async () => {
   await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
   await using reader = consume(broker, { sessionTimeoutMilliseconds: 6_000 });
