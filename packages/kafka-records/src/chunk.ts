@@ -60,15 +60,19 @@ class Chunk implements RecordChunk {
   }
 }
 
+/** @throws RecordsError CORRUPT where the checksum differs */
+export function checkCrc(batch: BatchView): void {
+  if (batch.isCrcValid) return;
+  throw new RecordsError('CORRUPT', `checksum ${hex(batch.computeCrc())} where the batch says ${hex(batch.crc)}`);
+}
+
 /**
  * Makes the records of a batch readable: checks the checksum, decompresses. The batch must have passed `validate`.
  *
  * @throws RecordsError; `onRelease` is not called then
  */
 export function openBatch(batch: BatchView, options: ChunkOptions = {}): RecordChunk {
-  if (options.checkCrc !== false && !batch.isCrcValid) {
-    throw new RecordsError('CORRUPT', `checksum ${hex(batch.computeCrc())} where the batch says ${hex(batch.crc)}`);
-  }
+  if (options.checkCrc !== false) checkCrc(batch);
   const { bytes, recordsStart, end, compression } = batch;
   if (compression === undefined) throw new RecordsError('UNSUPPORTED', 'unknown compression codec');
   if (compression === 'none') return new Chunk(batch, bytes, recordsStart, end, options.firstOffset, options.onRelease);

@@ -9,7 +9,7 @@ export {
   writeInt64,
 } from './batch-header.ts';
 export { type BatchInput, type RecordHeader, type RecordInput, writeBatch, writeControlBatch } from './batch-writer.ts';
-export { type ChunkOptions, controlType, DEFAULT_MAXIMUM_DECOMPRESSED_BYTES, openBatch } from './chunk.ts';
+export { type ChunkOptions, checkCrc, controlType, DEFAULT_MAXIMUM_DECOMPRESSED_BYTES, openBatch } from './chunk.ts';
 export { compress, decompress } from './compression.ts';
 export { crc32c } from './crc32c.ts';
 export { RecordsError, type RecordsErrorCode } from './errors.ts';

@@ -1,4 +1,11 @@
-import { BatchView, completeBatchSize, controlType, openBatch, type RecordChunk } from '@headrace/kafka-records';
+import {
+  BatchView,
+  checkCrc,
+  completeBatchSize,
+  controlType,
+  openBatch,
+  type RecordChunk,
+} from '@headrace/kafka-records';
 import { HeadraceError } from '../errors.ts';
 import type { AssignedPartition } from './contract.ts';
 import type { AbortedTransaction, FetchedPartition } from './fetch-request.ts';
@@ -174,19 +181,18 @@ export class PartitionReader implements AssignedPartition {
       view.at(segment.bytes, segment.position);
       const size = view.size;
       const next = view.lastOffset + 1;
-      const isAborted = segment.aborted?.skips(view) === true;
-      if (view.isControl || isAborted || next <= this.position) {
-        this.#advance(segment, size, next);
-        continue;
-      }
-      let chunk: RecordChunk;
+      let chunk: RecordChunk | undefined;
       try {
-        chunk = this.#open(segment);
+        const isAborted = segment.aborted?.skips(view) === true;
+        // What says that a batch is passed over may be what is broken in it.
+        if (view.isControl || isAborted || next <= this.position) checkCrc(view);
+        else chunk = this.#open(segment);
       } catch (error) {
         this.#corrupt(error, this.position);
         return undefined;
       }
       this.#advance(segment, size, next);
+      if (chunk === undefined) continue;
       if (this.isCorrupt) {
         this.isCorrupt = false;
         this.behindSince = -1;

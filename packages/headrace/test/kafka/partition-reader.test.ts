@@ -98,6 +98,32 @@ test('a corrupt batch is told with topic, partition and offset, and nothing behi
   assert.deepEqual(bench.offsets(), [2, 3, 4]);
 });
 
+test('a batch that is passed over only because it is corrupt is told: control, aborted, before the position', () => {
+  const flipped = (bytes: Buffer, at: number, bits: number): Buffer => {
+    bytes[at]! ^= bits;
+    return bytes;
+  };
+  const transactional = { isTransactional: true, producerId: 7, producerEpoch: 0, baseSequence: 0 };
+  const cases: [what: string, start: number, batches: Buffer[], aborted: AbortedTransaction[] | null][] = [
+    ['the control bit', 0, [flipped(batch(0, 2), 22, 0x20), batch(2, 1)], null],
+    // Of a transaction of producer 6, which was not aborted.
+    [
+      'the producer',
+      0,
+      [flipped(batch(0, 2, { ...transactional, producerId: 6 }), 50, 1), batch(2, 1)],
+      [{ producerId: 7, firstOffset: 0 }],
+    ],
+    ['the last offset', 1, [flipped(batch(0, 1, { lastOffsetDelta: 1 }), 26, 1), batch(2, 1)], null],
+  ];
+  for (const [what, start, batches, aborted] of cases) {
+    const bench = new Bench(start);
+    bench.append(batches, aborted);
+    assert.deepEqual(bench.offsets(), [], what);
+    assert.match(bench.errors[0]!.message, new RegExp(`t-3 at offset ${start}: checksum`), what);
+    assert.equal(bench.reader.position, start, what);
+  }
+});
+
 test('a batch that decompresses beyond the limit is told, not passed over', () => {
   const reader = new PartitionReader(
     { topic: 't', partition: 0, epoch: 1 },
