@@ -286,14 +286,21 @@ function linesOf(properties: Readonly<Record<string, string>>): string {
 
 function readClustersFile(path: string | undefined): Record<string, unknown> {
   if (path === undefined) return {};
-  let parsed: unknown;
+  let text: string;
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new HeadraceError(
       'INPUT_UNREADABLE',
       `the clusters file ${path} cannot be read: ${(error as Error).message}`,
     );
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // The parser's message would quote the file, which may hold passwords.
+    throw new HeadraceError('INPUT_UNREADABLE', `the clusters file ${path} is not JSON`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     throw new HeadraceError(

@@ -232,6 +232,21 @@ describe('which Kafka a mapping reads', () => {
     assert.match(lines.join(), /clusters\.json: named:1: security\.protcol mean nothing here/);
   });
 
+  it('does not quote a clusters file that is not JSON: it may hold passwords', (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'headrace-clusters-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const clustersFile = join(folder, 'clusters.json');
+    writeFileSync(clustersFile, '{"named:1": {"sasl.jaas.config": pa55}}');
+    assert.throws(
+      () => createClusterResolver({ ...base, clustersFile }),
+      (error) =>
+        HeadraceError.is(error) &&
+        error.code === 'INPUT_UNREADABLE' &&
+        error.message.includes(clustersFile) &&
+        !error.message.includes('pa55'),
+    );
+  });
+
   it('refuses what cannot be, by name', () => {
     assert.throws(
       () => createClusterResolver({ ...base, clusters: { 'a:9092': 'aws' } }),
