@@ -17,8 +17,8 @@ export interface SecretSources {
 const MAXIMUM_SECRET_BYTES = 65_536;
 const ARN = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):\d{12}:secret:(.+)$/;
 
-/** The name inside an ARN, without the six random characters at its end. */
-const nameOf = (uri: string): string => (ARN.exec(uri)?.[2] ?? uri).replace(/-[A-Za-z0-9]{6}$/, '');
+/** The name inside an ARN, without the six random characters at its end; a plain name may end like them: it stays. */
+const nameOf = (uri: string): string => ARN.exec(uri)?.[2]?.replace(/-[A-Za-z0-9]{6}$/, '') ?? uri;
 
 /** The environment variable that may hold a secret. */
 export const environmentName = (uri: string): string =>

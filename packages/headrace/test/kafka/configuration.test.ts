@@ -153,6 +153,10 @@ test('secrets come from the file, then the environment, then Secrets Manager', a
   try {
     const arn = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:team/kafka-AbCdEf';
     assert.equal(environmentName(arn), 'HEADRACE_SECRET_TEAM_KAFKA');
+    assert.deepEqual(['kafka-secret', 'kafka-client'].map(environmentName), [
+      'HEADRACE_SECRET_KAFKA_SECRET',
+      'HEADRACE_SECRET_KAFKA_CLIENT',
+    ]);
     const file = join(folder, 'secrets.json');
     writeFileSync(file, JSON.stringify({ 'team/kafka': { username: 'file' } }));
     const environment = { HEADRACE_SECRET_TEAM_KAFKA: 'environment' };
