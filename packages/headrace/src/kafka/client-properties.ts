@@ -62,8 +62,9 @@ export function parseClientProperties(text: string, bootstrapServers?: readonly 
 function readTls(reader: Keys): Tls {
   const authority = readStore(reader, 'truststore', 'ssl.truststore.certificates');
   const store = readStore(reader, 'keystore', undefined);
-  const chain = reader.take('ssl.keystore.certificate.chain') ?? store;
-  const key = reader.take('ssl.keystore.key') ?? store;
+  // Taken apart, so that the key is not shown where the certificate is.
+  const chain = reader.take('ssl.keystore.certificate.chain') ?? blocksOf(store, 'CERTIFICATE');
+  const key = reader.take('ssl.keystore.key') ?? blocksOf(store, 'PRIVATE KEY');
   const password = reader.take('ssl.key.password');
   const algorithm = reader.take('ssl.endpoint.identification.algorithm');
   return hideMembers(
@@ -77,6 +78,15 @@ function readTls(reader: Keys): Tls {
     'privateKey',
     'privateKeyPassword',
   );
+}
+
+/** The blocks of a key store whose names end so. */
+function blocksOf(store: string | undefined, label: string): string | undefined {
+  if (store === undefined) return undefined;
+  const blocks = [...store.matchAll(/-----BEGIN ([^-\n]+)-----.+?-----END \1-----/gs)];
+  const found = blocks.flatMap(([block, name]) => (name!.endsWith(label) ? [block] : []));
+  if (found.length === 0) throw refused(`ssl.keystore.location: the file holds no ${label} as PEM`);
+  return `${found.join('\n')}\n`;
 }
 
 /** PEM text of a trust or key store. */

@@ -8,6 +8,7 @@ import { inspect } from 'node:util';
 import { resolveAccess, validateAccess } from '../../src/kafka/access-configuration.ts';
 import { parseAddress } from '../../src/kafka/bootstrap.ts';
 import { parseClientProperties } from '../../src/kafka/client-properties.ts';
+import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
 import { mskIamToken, regionOfBroker } from '../../src/kafka/msk-iam.ts';
 import { parseProperties } from '../../src/kafka/properties-file.ts';
 import { describeCluster } from '../../src/kafka/redaction.ts';
@@ -219,6 +220,32 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
   assert.equal(configuration.rackId, 'eu-west-1a');
   assert.deepEqual(ignored, ['auto.offset.reset']);
   assert.doesNotMatch(inspect(configuration, { depth: 9 }), /se"cret/);
+});
+
+test('a key store is taken apart: its key is used and never shown', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'store-'));
+  try {
+    const location = join(folder, 'store.pem');
+    const read = (text: string): ClusterConfiguration['tls'] => {
+      writeFileSync(location, text);
+      return parseClientProperties(`security.protocol=SSL\nssl.keystore.location=${location}`, ['b:1']).configuration
+        .tls;
+    };
+    const block = (name: string, content: string): string =>
+      `-----BEGIN ${name}-----\n${content}\n-----END ${name}-----`;
+    const [key, first, second] = [
+      block('RSA PRIVATE KEY', 'pa55'),
+      block('CERTIFICATE', 'A'),
+      block('CERTIFICATE', 'B'),
+    ];
+    const tls = read(`Bag Attributes\n${first}\n${key}\r\n${second}`)!;
+    assert.deepEqual([tls.certificate, tls.privateKey], [`${first}\n${second}\n`, `${key}\n`]);
+    assert.doesNotMatch(`${JSON.stringify(tls)} ${inspect(tls)}`, /pa55/);
+    assert.throws(() => read(key), { code: 'CONFIGURATION', message: /ssl\.keystore\.location: .* no CERTIFICATE/ });
+    assert.throws(() => read(first), { code: 'CONFIGURATION', message: /ssl\.keystore\.location: .* no PRIVATE KEY/ });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('client.properties that cannot be used are refused by key', () => {
