@@ -6,7 +6,7 @@ import type { ClusterConfiguration } from './contract.ts';
 import { KafkaCode } from './protocol-errors.ts';
 import { type ResponseBlock, responseMemory, sharedReceiveBuffer } from './receive-memory.ts';
 import { type ApiVersions, apiVersions } from './session-requests.ts';
-import { isCertificateError, tlsError, unusableTls } from './tls-errors.ts';
+import { checkAuthority, isHandshakeError, tlsError, unusableTls } from './tls-errors.ts';
 import { type KafkaRequest, WireReader, WireWriter } from './wire.ts';
 
 export interface Address {
@@ -51,6 +51,12 @@ const DIRECT_READ_BYTES = 16 << 10;
 const REAUTHENTICATION_SHARE = 0.8;
 /** A timer of more (24.8 days) ends at once: a token of two months would be renewed all the time. */
 const LONGEST_TIMER_MILLISECONDS = 2 ** 31 - 1;
+
+/** What an error of the network says. Of a name with several addresses each failure says something, all together nothing. */
+export const reasonOf = (error: Error): string =>
+  error instanceof AggregateError
+    ? error.errors.map((each: unknown) => (each instanceof Error ? each.message : String(each))).join('; ')
+    : error.message;
 
 /**
  * One connection to one broker: frames, pipelining, time-outs, TLS and SASL. Requests are answered in order, so a long
@@ -113,6 +119,7 @@ export class Connection {
     } else {
       const serverName = tls.serverName ?? host;
       try {
+        checkAuthority(tls);
         this.#socket = tlsConnect({
           host,
           port,
@@ -402,13 +409,7 @@ export class Connection {
   #socketError(error: NodeJS.ErrnoException): HeadraceError {
     const isTls = this.#options.tls !== undefined;
     const code = error.code ?? '';
-    if (
-      isTls &&
-      !this.#isReady &&
-      (isCertificateError(code) || /SSL|TLS/.test(code) || /TLS|SSL/.test(error.message))
-    ) {
-      return tlsError(this.address, error);
-    }
+    if (isTls && !this.#isReady && isHandshakeError(error)) return tlsError(this.address, error);
     if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
       return new HeadraceError('KAFKA_UNREACHABLE', `the name ${this.address.host} cannot be resolved`, {
         cause: error,
@@ -418,7 +419,7 @@ export class Connection {
       return new HeadraceError('KAFKA_UNREACHABLE', `nothing listens at ${this.#name()}`, { cause: error });
     }
     if (this.#isReady || code === 'ECONNRESET' || code === 'EPIPE') return this.#closedError(error);
-    return new HeadraceError('KAFKA_UNREACHABLE', `${this.#name()}: ${error.message}`, { cause: error });
+    return new HeadraceError('KAFKA_UNREACHABLE', `${this.#name()}: ${reasonOf(error)}`, { cause: error });
   }
 
   #closedError(cause?: Error): HeadraceError {

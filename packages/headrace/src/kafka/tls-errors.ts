@@ -1,14 +1,14 @@
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { HeadraceError } from '../errors.ts';
 import type { Address } from './connection.ts';
 import type { ClusterConfiguration } from './contract.ts';
 
-/** Codes of Node and OpenSSL that stand for a certificate or a handshake. */
-export const isCertificateError = (code: string): boolean =>
-  code.startsWith('ERR_TLS') ||
-  code.startsWith('CERT_') ||
-  /CERT|SIGNATURE|ISSUER|SELF_SIGNED|HOSTNAME/.test(code) ||
-  code === 'EPROTO';
+/**
+ * Whether a handshake failed for what was said in it. OpenSSL has dozens of codes for what is wrong with a chain; only
+ * failures of the network name a system call, and of these EPROTO stands for an alert.
+ */
+export const isHandshakeError = (error: NodeJS.ErrnoException): boolean =>
+  !(error instanceof AggregateError) && (error.syscall === undefined || error.code === 'EPROTO');
 
 /** Whose certificate is at fault: Lambda tells these apart (spec ESM 3.2). In `details.tlsFault`; absent: the server's. */
 export type TlsFault = 'client refused' | 'client unusable';
@@ -25,11 +25,13 @@ export function tlsError(address: Address, error: NodeJS.ErrnoException): Headra
       ? 'the certificate is made out to another name'
       : code === 'CERT_HAS_EXPIRED'
         ? 'the certificate has expired'
-        : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
-          ? 'the listener does not speak TLS, or closed the connection during the handshake'
-          : isClientRefused
-            ? 'the broker asks for a client certificate that it trusts'
-            : 'the handshake failed';
+        : /^INVALID_(PURPOSE|CA)$/.test(code)
+          ? 'a certificate of the chain is not made out for this use'
+          : /WRONG_VERSION|PACKET_LENGTH/.test(code) || /before secure TLS/.test(error.message)
+            ? 'the listener does not speak TLS, or closed the connection during the handshake'
+            : isClientRefused
+              ? 'the broker asks for a client certificate that it trusts'
+              : 'the handshake failed';
   return new HeadraceError(
     'KAFKA_TLS',
     `TLS with ${address.host}:${address.port}: ${what} (${(error as { reason?: string }).reason ?? error.message})`,
@@ -41,6 +43,11 @@ export function tlsError(address: Address, error: NodeJS.ErrnoException): Headra
 }
 
 type TlsConfiguration = NonNullable<ClusterConfiguration['tls']>;
+
+/** Node passes over an authority that it cannot read: every certificate would then be signed by nobody it knows. */
+export function checkAuthority({ certificateAuthority }: TlsConfiguration): void {
+  if (certificateAuthority !== undefined) void new X509Certificate(certificateAuthority);
+}
 
 /** Why key, certificate or authority cannot be used at all; OpenSSL's own words name neither. */
 export function unusableTls(address: Address, tls: TlsConfiguration, error: NodeJS.ErrnoException): HeadraceError {

@@ -184,6 +184,14 @@ for (const [name, skip, start] of servers) {
       await refuses(secret, 'SECRET_UNAVAILABLE', /"privateKeyPassword"/);
     });
 
+    test('an authority that is no certificate is told as that, not as one that did not sign', async () => {
+      const { authority } = server.certificates;
+      for (const certificateAuthority of ['none', authority.replaceAll('\n', ' '), authority.slice(0, 200)]) {
+        const configuration = { bootstrapServers: [server.tlsAddress], tls: { certificateAuthority } };
+        await assert.rejects(connects(configuration), { code: 'KAFKA_TLS', message: /authority is no PEM/ });
+      }
+    });
+
     test('OAUTHBEARER logs in with a token from the endpoint that client.properties names', async () => {
       await using endpoint = await TokenEndpoint.start();
       const { configuration } = parseClientProperties(
