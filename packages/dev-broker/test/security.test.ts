@@ -8,9 +8,12 @@ import { Admin, type AdminOptions } from '@platformatic/kafka';
 import { Kafka, logLevel } from 'kafkajs';
 import { type Broker, startBroker } from '../src/index.ts';
 import { apiVersions } from '../src/protocol/messages/api-versions.ts';
+import { heartbeat } from '../src/protocol/messages/heartbeat.ts';
+import { leaveGroup } from '../src/protocol/messages/leave-group.ts';
 import { metadata } from '../src/protocol/messages/metadata.ts';
 import { saslAuthenticate } from '../src/protocol/messages/sasl-authenticate.ts';
 import { saslHandshake } from '../src/protocol/messages/sasl-handshake.ts';
+import { syncGroup } from '../src/protocol/messages/sync-group.ts';
 import { ClosedError, RawClient } from './raw-client.ts';
 
 const users = [{ name: 'alice', password: 'secret' }];
@@ -100,6 +103,23 @@ test('the authorize hook sees who asks for what', async () => {
   const sasl = { mechanism: 'PLAIN', username: 'alice', password: 'secret' } as const;
   assert.deepEqual(await listTopics(broker, { sasl }), ['orders']);
   assert.ok(asked.includes('User:alice DESCRIBE TOPIC secrets'));
+});
+
+test('who may not read a group is refused every request of a member', async () => {
+  await using broker = await startBroker({
+    authorize: (_, operation, { type }) => !(type === 'GROUP' && operation === 'READ'),
+  });
+  using client = await RawClient.connect(broker.bootstrapServers);
+  const member = { groupId: 'g', generationId: 1, memberId: 'm', groupInstanceId: null };
+  const synced = await client.send(syncGroup, 4, {
+    ...member,
+    protocolType: null,
+    protocolName: null,
+    assignments: [],
+  });
+  const beaten = await client.send(heartbeat, 4, member);
+  const left = await client.send(leaveGroup, 4, { groupId: 'g', memberId: 'm', members: [] });
+  assert.deepEqual([synced.errorCode, beaten.errorCode, left.errorCode], [30, 30, 30]);
 });
 
 test('TLS, and clients that must show a certificate', { skip: needs('openssl') }, async (context) => {

@@ -12,7 +12,7 @@ import { joinGroup } from '../protocol/messages/join-group.ts';
 import { leaveGroup, type MemberIdentity } from '../protocol/messages/leave-group.ts';
 import { listGroups } from '../protocol/messages/list-groups.ts';
 import { syncGroup } from '../protocol/messages/sync-group.ts';
-import type { Registry } from './registry.ts';
+import type { Registry, RequestContext } from './registry.ts';
 import { attempt } from './topics.ts';
 
 export interface GroupServices {
@@ -29,6 +29,11 @@ const toErrorName = (error: unknown): ErrorName => {
 
 export function registerGroups(registry: Registry, services: GroupServices): void {
   const { groups, authorizer } = services;
+
+  const checkMembership = (groupId: string, context: RequestContext): void => {
+    groups.check(groupId, context.node);
+    if (!authorizer.allows(context, 'READ', 'GROUP', groupId)) throw new RequestError('GROUP_AUTHORIZATION_FAILED');
+  };
 
   registry.on(findCoordinator, (request, context) => {
     const find = (key: string): Coordinator => {
@@ -56,8 +61,7 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
   registry.on(joinGroup, (request, context) => {
     const { groupId, memberId, sessionTimeoutMs } = request;
     try {
-      groups.check(groupId, context.node);
-      if (!authorizer.allows(context, 'READ', 'GROUP', groupId)) throw new RequestError('GROUP_AUTHORIZATION_FAILED');
+      checkMembership(groupId, context);
       const { minimumSessionTimeoutMs, maximumSessionTimeoutMs } = groups.options;
       if (sessionTimeoutMs < minimumSessionTimeoutMs || sessionTimeoutMs > maximumSessionTimeoutMs) {
         throw new RequestError('INVALID_SESSION_TIMEOUT');
@@ -84,7 +88,7 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
 
   registry.on(syncGroup, (request, context) => {
     try {
-      groups.check(request.groupId, context.node);
+      checkMembership(request.groupId, context);
       const group = groups.get(request.groupId);
       if (group?.managed instanceof ConsumerGroup) return syncInMixed(group.managed, request, groups.options.cluster);
       if (group?.type !== 'classic') return syncError('UNKNOWN_MEMBER_ID');
@@ -96,7 +100,7 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
 
   registry.on(heartbeat, (request, context) =>
     attempt(() => {
-      groups.check(request.groupId, context.node);
+      checkMembership(request.groupId, context);
       const { memberId, groupInstanceId, generationId } = request;
       const group = groups.get(request.groupId);
       if (group?.managed instanceof ConsumerGroup) {
@@ -114,7 +118,7 @@ export function registerGroups(registry: Registry, services: GroupServices): voi
       const { errorCode } = attempt(() => leaveOne(groups.get(request.groupId), memberId, groupInstanceId));
       return { memberId, groupInstanceId, errorCode };
     };
-    const result = attempt(() => groups.check(request.groupId, context.node));
+    const result = attempt(() => checkMembership(request.groupId, context));
     if (result.errorCode !== 0) return { errorCode: result.errorCode, members: [] };
     if (context.version >= 3) return { errorCode: 0, members: request.members.map(leave) };
     const { errorCode } = leave({ memberId: request.memberId, groupInstanceId: null, reason: null });
