@@ -2,15 +2,16 @@ import { lookup } from 'node:dns/promises';
 import { isIP, connect as tcpConnect } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { type ErrorCode, errorCatalogue, HeadraceError, toHeadraceError } from '../errors.ts';
+import { Backoff } from './backoff.ts';
 import { parseAddress } from './bootstrap.ts';
 import { Cluster } from './cluster.ts';
-import { type Address, Connection, type ConnectionOptions } from './connection.ts';
+import { type Address, Connection, type ConnectionOptions, reasonOf } from './connection.ts';
 import type { ClusterConfiguration } from './contract.ts';
 import { fetch, readFetch } from './fetch-request.ts';
-import { offsetFetch } from './group-requests.ts';
+import { heartbeat, offsetFetch } from './group-requests.ts';
 import { EARLIEST_OFFSET, LATEST_OFFSET } from './metadata-requests.ts';
 import { lookUpOffsets } from './offset-lookup.ts';
-import { brokerError } from './protocol-errors.ts';
+import { brokerError, KafkaCode, kafkaCodeOf, needsCoordinator } from './protocol-errors.ts';
 import { describeCluster } from './redaction.ts';
 
 /** One step of the way to a cluster. */
@@ -52,6 +53,7 @@ const needed: readonly [key: number, name: string, min: number, max: number][] =
   [9, 'OffsetFetch', 6, 9],
   [10, 'FindCoordinator', 3, 3],
   [11, 'JoinGroup', 6, 6],
+  [12, 'Heartbeat', 4, 4],
   [14, 'SyncGroup', 4, 4],
 ];
 
@@ -321,23 +323,46 @@ class Walk {
     return { earliest, latest };
   }
 
+  /** A cluster makes room for offsets when a group is first asked for: until then nobody coordinates one. */
+  async #untilCoordinated<T>(action: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + this.#timeout;
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        if (!needsCoordinator(kafkaCodeOf(error)) || performance.now() >= deadline) throw error;
+        await backoff.wait();
+      }
+    }
+  }
+
   async #lookAtGroup(cluster: Cluster, groupId: string): Promise<void> {
     const topics = this.#options.topics ?? [];
     const places = topics.flatMap((topic) =>
       (cluster.topic(topic)?.partitions ?? []).map(({ partition }) => ({ topic, partition })),
     );
-    const committed = await this.#step('group', groupId, async () => {
-      const node = await cluster.coordinator(groupId);
-      const connection = await cluster.connection(node, 'check');
-      const version = connection.bestVersion(9, 'OffsetFetch', 6, 9);
-      const identity = { groupId, memberId: '', generation: -1, instanceId: null };
-      const answer = await connection.send(offsetFetch(version, identity, places));
-      const code = answer.error || (answer.offsets.find((offset) => offset.error !== 0)?.error ?? 0);
-      if (code !== 0) throw brokerError(code, `group ${groupId}`);
-      const known = answer.offsets.filter((offset) => offset.offset >= 0);
-      const text = known.length === 0 ? 'no offsets committed' : `offsets committed for ${known.length} partitions`;
-      return [known, { found: `coordinated by broker ${node}; ${text}` }] as const;
-    });
+    const committed = await this.#step('group', groupId, () =>
+      this.#untilCoordinated(async () => {
+        const node = await cluster.coordinator(groupId);
+        const connection = await cluster.connection(node, 'check');
+        const version = connection.bestVersion(9, 'OffsetFetch', 6, 9);
+        const identity = { groupId, memberId: '', generation: -1, instanceId: null };
+        const answer = await connection.send(offsetFetch(version, identity, places));
+        const code = answer.error || (answer.offsets.find((offset) => offset.error !== 0)?.error ?? 0);
+        if (code !== 0) throw brokerError(code, `group ${groupId}`);
+        // Offsets are told to who may describe the group; a member must be allowed more. Nobody beats by that name.
+        const member = { ...identity, memberId: 'headrace-check' };
+        if ((await connection.send(heartbeat(member))) === KafkaCode.GROUP_AUTHORIZATION_FAILED) {
+          throw brokerError(KafkaCode.GROUP_AUTHORIZATION_FAILED, `READ of group ${groupId}`);
+        }
+        const known = answer.offsets.filter((offset) => offset.offset >= 0);
+        if (topics.length === 0)
+          return [known, { found: `coordinated by broker ${node}; no topic named to see offsets of` }];
+        const text = known.length === 0 ? 'no offsets committed' : `offsets committed for ${known.length} partitions`;
+        return [known, { found: `coordinated by broker ${node}; ${text}` }] as const;
+      }),
+    );
     if (committed.length === 0) return;
     await this.#step('lag', groupId, async () => {
       const queries = committed.map(({ topic, partition }) => ({ topic, partition, timestamp: LATEST_OFFSET }));
@@ -377,7 +402,7 @@ function connectTcp(address: Address, timeout: number): Promise<void> {
     }, timeout);
     socket.once('connect', () => end());
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      const what = error.code === 'ECONNREFUSED' ? `nothing listens at ${name(address)}` : error.message;
+      const what = error.code === 'ECONNREFUSED' ? `nothing listens at ${name(address)}` : reasonOf(error);
       end(new HeadraceError('KAFKA_UNREACHABLE', what, { cause: error }));
     });
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BrokerOptions, startBroker } from '@headrace/dev-broker';
 import { eventually, freePort, generateCertificates, needs, runCommand, temporaryFolder } from '@headrace/testing';
+import { reasonOf } from '../../src/kafka/connection.ts';
 import type { ClusterConfiguration } from '../../src/kafka/contract.ts';
 import { walkToCluster } from '../../src/kafka/preflight.ts';
 import { HeadraceProcess } from '../demo/headrace-process.ts';
@@ -95,6 +96,35 @@ test('TLS is looked at by chain, name and expiry', { skip: needs('openssl') }, a
   });
 });
 
+test('what several addresses of a name said is told of each', () => {
+  assert.equal(reasonOf(new AggregateError([new Error('one away'), new Error('two away')])), 'one away; two away');
+  assert.equal(reasonOf(new Error('away')), 'away');
+});
+
+test('a certificate that has expired, or is for another use, is told as that', {
+  skip: needs('openssl'),
+}, async (t) => {
+  const folder = temporaryFolder('preflight');
+  t.after(() => rmSync(folder, { recursive: true }));
+  const openssl = (...args: string[]): Promise<unknown> => runCommand('openssl', args, { cwd: folder });
+  await openssl(...['req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key', '-out', 'csr', '-subj', '/CN=s']);
+  for (const [days, extension, message] of [
+    ['-1', '', /the certificate has expired/],
+    ['7', 'extendedKeyUsage=clientAuth\n', /not made out for this use/],
+  ] as const) {
+    writeFileSync(join(folder, 'ext'), `subjectAltName=IP:127.0.0.1\n${extension}`);
+    await openssl(
+      ...['x509', '-req', '-in', 'csr', '-signkey', 'key', '-out', 'cert', '-days', days, '-extfile', 'ext'],
+    );
+    const [key, cert] = ['key', 'cert'].map((name) => readFileSync(join(folder, name), 'utf8'));
+    await withBroker({ tls: { key: key!, cert: cert! } }, async (bootstrapServers) => {
+      const { last } = await walk({ bootstrapServers, tls: { certificateAuthority: cert! } });
+      assert.deepEqual([last.name, last.error?.code], ['TLS', 'KAFKA_TLS'], last.found);
+      assert.match(last.found, message);
+    });
+  }
+});
+
 test('headrace check takes a client certificate whose key is encrypted', { skip: needs('openssl') }, async (t) => {
   const folder = temporaryFolder('preflight');
   t.after(() => rmSync(folder, { recursive: true }));
@@ -150,6 +180,32 @@ test('what may not be read, and a group that may not be used, are told apart', a
   await withBroker({ authorize: (_, __, { type }) => type !== 'GROUP' }, async (servers) => {
     const { last } = await walk({ bootstrapServers: servers });
     assert.deepEqual([last.name, last.error?.code], ['group', 'KAFKA_AUTHORIZATION']);
+  });
+  // Who may only look at a group cannot join it.
+  await withBroker(
+    { authorize: (_, operation, { type }) => !(type === 'GROUP' && operation === 'READ') },
+    async (servers) => {
+      const { last } = await walk({ bootstrapServers: servers });
+      assert.deepEqual([last.name, last.error?.code], ['group', 'KAFKA_AUTHORIZATION']);
+      assert.match(last.found, /READ of group g/);
+    },
+  );
+});
+
+test('a cluster that has to make room for offsets first is given the time', async () => {
+  await using broker = await startBroker({ topics: [{ name: 't' }] });
+  const fault = broker.faults.add({ api: 'FindCoordinator', error: 'COORDINATOR_NOT_AVAILABLE', times: 3 });
+  const { last } = await walk({ bootstrapServers: [broker.bootstrapServers] });
+  assert.deepEqual([last.name, last.result, fault.hits], ['group', 'ok', 3]);
+  broker.faults.add({ api: 'FindCoordinator', error: 'COORDINATOR_NOT_AVAILABLE' });
+  const { last: absent } = await walk({ bootstrapServers: [broker.bootstrapServers] });
+  assert.match(absent.error!.message, /COORDINATOR_NOT_AVAILABLE/);
+});
+
+test('nothing is said of the offsets of a group while no topic is named', async () => {
+  await withBroker({}, async (bootstrapServers) => {
+    const { last } = await walk({ bootstrapServers }, []);
+    assert.deepEqual([last.name, last.found], ['group', 'coordinated by broker 1; no topic named to see offsets of']);
   });
 });
 
