@@ -235,6 +235,30 @@ test('a dead host in the list is a warning when another answers', async () => {
   });
 });
 
+test('headrace check refuses flags that would not count, and names keys of the file that mean nothing', async (t) => {
+  const folder = temporaryFolder('preflight');
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [file, password] = ['client.properties', 'password'].map((name) => join(folder, name));
+  writeFileSync(file!, 'security.protcol=SSL\nssl.keystore.key=-----BEGIN PRIVATE KEY-----\nMIIEpa55\n');
+  writeFileSync(password!, 'pa55');
+  const ends = async (...words: string[]): Promise<string> => {
+    using running = new HeadraceProcess(['check', ...words]);
+    const { code, stderr } = await running.ended;
+    return `${code} ${stderr}`;
+  };
+  await withBroker({}, async ([servers]) => {
+    const at = ['--bootstrap-servers', servers!];
+    assert.match(await ends(...at, '--kafka-config', file!, '--sasl', 'PLAIN'), /^2 .*--sasl does not go with/);
+    assert.match(await ends(...at, '--kafka-config', file!, '--tls'), /^2 .*--tls does not go with/);
+    assert.match(await ends(...at, '--username', 'alice'), /^2 .*--username goes with --sasl PLAIN/);
+    assert.match(await ends(...at, '--sasl', 'AWS_MSK_IAM', '--password-file', password!), /^2 .*--password-file goes/);
+    assert.match(await ends(...at, '--tls-key-password-file', password!), /^2 .*goes with --tls-key/);
+    const told = await ends(...at, '--kafka-config', file!);
+    assert.match(told, /^0 .*client\.properties: security\.protcol mean nothing here/);
+    assert.doesNotMatch(told, /pa55/);
+  });
+});
+
 test('headrace check prints the hops, and exits 1 where one fails', async () => {
   await withBroker({}, async ([bootstrapServers]) => {
     using good = new HeadraceProcess(['check', '--bootstrap-servers', bootstrapServers!, '--topic', 't', '--json']);

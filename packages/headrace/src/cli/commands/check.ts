@@ -6,6 +6,7 @@ import { type Hop, walkToCluster } from '../../kafka/preflight.ts';
 import type { Command, Options } from '../command.ts';
 import { parseServers } from '../engine-flags.ts';
 import { printHop } from '../hops.ts';
+import type { Terminal } from '../terminal.ts';
 
 const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'AWS_MSK_IAM'] as const;
 
@@ -52,7 +53,7 @@ export const command: Command = {
   ],
   async run({ options, terminal }) {
     const json = options.boolean('json');
-    const configuration = readConfiguration(options);
+    const configuration = readConfiguration(options, terminal);
     const topics = options.strings('topic');
     const groupId = options.string('group');
     const seconds = options.number('timeout', { minimum: 0.1, maximum: 300 }) ?? 5;
@@ -67,11 +68,23 @@ export const command: Command = {
   },
 };
 
-function readConfiguration(options: Options): ClusterConfiguration {
+/** What a file given by --kafka-config says instead. */
+const howFlags = ['sasl', 'username', 'password-file', 'tls-ca', 'tls-cert', 'tls-key', 'tls-key-password-file'];
+
+function readConfiguration(options: Options, terminal: Terminal): ClusterConfiguration {
   const text = options.string('bootstrap-servers');
   const servers = text === undefined ? undefined : parseServers(text, '--bootstrap-servers');
   const file = options.string('kafka-config');
-  if (file !== undefined) return readClientProperties(file, servers).configuration;
+  if (file !== undefined) {
+    const flag = options.boolean('tls') ? 'tls' : howFlags.find((each) => options.string(each) !== undefined);
+    if (flag !== undefined)
+      throw new HeadraceError('USAGE', `--${flag} does not go with --kafka-config: say it in the file`);
+    const { configuration, ignored } = readClientProperties(file, servers);
+    // Without a dot it is no key: a line of a certificate or a private key whose line before does not go on.
+    const keys = ignored.filter((key) => key.includes('.'));
+    if (keys.length > 0) terminal.warn(`${file}: ${keys.join(', ')} mean nothing here`);
+    return configuration;
+  }
   if (servers === undefined) throw new HeadraceError('USAGE', '--bootstrap-servers or --kafka-config is needed');
 
   const pem = (name: string): string | undefined => {
@@ -83,6 +96,9 @@ function readConfiguration(options: Options): ClusterConfiguration {
     throw new HeadraceError('USAGE', '--tls-cert and --tls-key go together');
   }
   const passwordFile = options.string('tls-key-password-file');
+  if (passwordFile !== undefined && privateKey === undefined) {
+    throw new HeadraceError('USAGE', '--tls-key-password-file goes with --tls-key');
+  }
   const privateKeyPassword =
     passwordFile === undefined
       ? process.env['KAFKA_KEY_PASSWORD']
@@ -99,8 +115,11 @@ function readConfiguration(options: Options): ClusterConfiguration {
 
 function readSasl(options: Options): ClusterConfiguration['sasl'] {
   const mechanism = options.oneOf('sasl', mechanisms);
-  if (mechanism === undefined) return undefined;
-  if (mechanism === 'AWS_MSK_IAM') return { mechanism };
+  if (mechanism === undefined || mechanism === 'AWS_MSK_IAM') {
+    const flag = ['username', 'password-file'].find((each) => options.string(each) !== undefined);
+    if (flag === undefined) return mechanism === undefined ? undefined : { mechanism };
+    throw new HeadraceError('USAGE', `--${flag} goes with --sasl ${mechanisms.slice(0, 3).join('|')}`);
+  }
   const username = options.string('username');
   const file = options.string('password-file');
   const password = file === undefined ? process.env['KAFKA_PASSWORD'] : readFile(file, '--password-file').trimEnd();
