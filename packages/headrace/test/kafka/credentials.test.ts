@@ -308,6 +308,18 @@ test('a token is kept while it has a minute left, and asked for once by all who 
   assert.deepEqual([await unknown(), await unknown()], ['token-4', 'token-5']);
 });
 
+test('a token endpoint that hangs is waited for so long and no longer, whether it began to answer or not', async () => {
+  await using endpoint = await TokenEndpoint.start();
+  const provider = clientCredentialsToken({ endpoint: endpoint.url, clientId: 'id', clientSecret: 'pa55' }, 200);
+  for (const answer of [
+    () => {},
+    (response: ServerResponse) => void response.writeHead(200).write('{"access_token":'),
+  ]) {
+    endpoint.answer = (_, response) => answer(response);
+    await assert.rejects(provider(), { code: 'KAFKA_AUTHENTICATION', message: /did not answer within 200 ms/ });
+  }
+});
+
 test('a token endpoint that fails is told with its address and never quoted, and asked again the next time', async () => {
   await using endpoint = await TokenEndpoint.start();
   const provider = endpoint.provider();
