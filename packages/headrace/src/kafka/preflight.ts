@@ -119,8 +119,18 @@ function hopOf(
   return { name, subject, result, milliseconds, found, error };
 }
 
-/** A step failed and was told; the walk ends. */
-class Stop extends Error {}
+/** A step failed and was told; the walk ends, or goes on with the next address. */
+class Stop extends Error {
+  readonly isPassedOver: boolean;
+
+  constructor(isPassedOver: boolean) {
+    super();
+    this.isPassedOver = isPassedOver;
+  }
+}
+
+/** The others of the list would say the same of what is not among these: a password, a certificate. */
+const hostFaults = new Set<ErrorCode>(['KAFKA_UNREACHABLE', 'KAFKA_TIMEOUT', 'KAFKA_DISCONNECTED', 'KAFKA_PROTOCOL']);
 
 interface Finding {
   readonly found: string;
@@ -158,11 +168,7 @@ class Walk {
       const parsed = this.#configuration.bootstrapServers.map(parseAddress);
       return Promise.resolve([parsed, { found: `${parsed.length} given` }]);
     });
-    const reachable = await this.#firstReachable(addresses);
-    if (this.#configuration.tls !== undefined) {
-      await this.#step('TLS', name(reachable), async () => [undefined, await this.#lookAtTls(reachable)]);
-    }
-    await this.#open(reachable);
+    await this.#openFirst(addresses);
     const cluster = new Cluster(this.#configuration, {
       clientId: 'headrace-check',
       connectTimeoutMilliseconds: this.#timeout,
@@ -174,12 +180,12 @@ class Walk {
     if (this.#options.groupId !== undefined) await this.#lookAtGroup(cluster, this.#options.groupId);
   }
 
-  /** Runs a step and tells how it went; `failure` is what it is where it does not go well. */
+  /** Runs a step and tells how it went. What may be the fault of one host alone is a warning while `hasOthers`. */
   async #step<T>(
     what: string,
     subject: string,
     action: () => Promise<readonly [T, Finding]>,
-    failure: 'failed' | 'warning' = 'failed',
+    hasOthers = false,
   ): Promise<T> {
     const started = performance.now();
     const tell = (result: Hop['result'], found: string, error?: HeadraceError): void => {
@@ -193,34 +199,36 @@ class Walk {
       return value;
     } catch (error) {
       const problem = toHeadraceError(error, 'KAFKA_PROTOCOL');
-      tell(failure, problem.message, problem);
-      throw new Stop();
+      const isPassedOver = hasOthers && hostFaults.has(problem.code);
+      tell(isPassedOver ? 'warning' : 'failed', problem.message, problem);
+      throw new Stop(isPassedOver);
     }
   }
 
-  /** Name resolution and TCP of the bootstrap list: one that answers is enough, and is gone on with. */
-  async #firstReachable(addresses: readonly Address[]): Promise<Address> {
-    const last = addresses.length - 1;
+  /** From the name to the protocol, for the first of the bootstrap list with which all of it goes well. */
+  async #openFirst(addresses: readonly Address[]): Promise<void> {
     for (const [index, address] of addresses.entries()) {
-      // While there are others in the list one that does not answer is worth a warning.
-      const failure = index === last ? 'failed' : 'warning';
+      const hasOthers = index < addresses.length - 1;
       try {
         const look = async () => {
           const found = isIP(address.host) === 0 ? await resolveName(address.host) : [address.host];
           return [undefined, { found: found.join(', ') }] as const;
         };
-        await this.#step('name resolution', address.host, look, failure);
+        await this.#step('name resolution', address.host, look, hasOthers);
         const connect = async () => {
           await connectTcp(address, this.#timeout);
           return [undefined, { found: 'connected' }] as const;
         };
-        await this.#step('TCP', name(address), connect, failure);
-        return address;
+        await this.#step('TCP', name(address), connect, hasOthers);
+        if (this.#configuration.tls !== undefined) {
+          await this.#step('TLS', name(address), async () => [undefined, await this.#lookAtTls(address)], hasOthers);
+        }
+        await this.#open(address, hasOthers);
+        return;
       } catch (error) {
-        if (!(error instanceof Stop) || index === last) throw error;
+        if (!(error instanceof Stop) || !error.isPassedOver) throw error;
       }
     }
-    throw new Stop();
   }
 
   async #lookAtTls(address: Address): Promise<Finding> {
@@ -234,13 +242,14 @@ class Walk {
     return { found: `${text}, valid for ${days} days`, isWarning: days < EXPIRY_WARNING_DAYS };
   }
 
-  async #open(address: Address): Promise<void> {
+  async #open(address: Address, hasOthers: boolean): Promise<void> {
     const { sasl } = this.#configuration;
-    const connection = await this.#step('authentication', name(address), async () => {
+    const open = async () => {
       const opened = await Connection.open(address, this.#connectionOptions);
       const who = sasl !== undefined && 'username' in sasl ? ` as ${sasl.username}` : '';
       return [opened, { found: sasl === undefined ? 'none is used' : `${sasl.mechanism}${who}` }] as const;
-    });
+    };
+    const connection = await this.#step('authentication', name(address), open, hasOthers);
     try {
       await this.#step('protocol', name(address), () => {
         for (const [key, request, min, max] of needed) connection.bestVersion(key, request, min, max);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type BrokerOptions, startBroker } from '@headrace/dev-broker';
@@ -233,6 +234,36 @@ test('a dead host in the list is a warning when another answers', async () => {
     assert.match(stdout, /^warning .*TCP of 127/m);
     assert.doesNotMatch(stdout, /^failed/m);
   });
+});
+
+test('a host that speaks something else, or hangs up, is a warning when another answers; a wrong password is not', async () => {
+  const closing = createServer((socket) => void socket.destroy());
+  const speaking = createServer((socket) => void socket.on('error', () => {}).end('SSH-2.0-no-broker\r\n'));
+  const listen = (server: Server): Promise<string> =>
+    new Promise((resolve) =>
+      server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`)),
+    );
+  const others = [await listen(closing), await listen(speaking)];
+  try {
+    await withBroker({ sasl: { users: [{ name: 'alice', password: 'secret' }] } }, async (bootstrapServers) => {
+      const sasl = { mechanism: 'PLAIN', username: 'alice', password: 'secret' } as const;
+      const { hops, last } = await walk({ bootstrapServers: [...others, ...bootstrapServers], sasl });
+      assert.deepEqual(
+        hops.filter(({ name }) => name === 'authentication').map(({ result }) => result),
+        ['warning', 'warning', 'ok'],
+      );
+      assert.equal(last.name, 'group');
+      const alone = await walk({ bootstrapServers: others, sasl });
+      assert.deepEqual([alone.last.name, alone.last.result], ['authentication', 'failed']);
+      const wrong = { ...sasl, password: 'other' };
+      const refused = await walk({ bootstrapServers: [...bootstrapServers, ...others], sasl: wrong });
+      assert.equal(refused.last.error?.code, 'KAFKA_AUTHENTICATION');
+      assert.equal(refused.hops.filter(({ name }) => name === 'authentication').length, 1);
+    });
+  } finally {
+    closing.close();
+    speaking.close();
+  }
 });
 
 test('headrace check refuses flags that would not count, and names keys of the file that mean nothing', async (t) => {
