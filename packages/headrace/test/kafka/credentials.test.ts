@@ -155,6 +155,17 @@ for (const [name, skip, start] of servers) {
       });
     }
 
+    test('a client key as OpenSSL wrote them before PKCS#8 is taken with its password, and told without or with another', async () => {
+      const { certificate } = server.certificates.client;
+      const input = ['ec', '-in', join(server.certificates.folder, 'client.key'), '-aes256'];
+      const { stdout: privateKey } = await runCommand('openssl', [...input, '-passout', `pass:${PASSWORD}`]);
+      assert.match(privateKey, /BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED/);
+      await connects(await access({ certificate, privateKey, privateKeyPassword: PASSWORD }));
+      await refuses({ certificate, privateKey }, 'KAFKA_TLS', /encrypted, and no password is given/);
+      const privateKeyPassword = 'pa55-of-another';
+      await refuses({ certificate, privateKey, privateKeyPassword }, 'KAFKA_TLS', /does not open the private key/);
+    });
+
     test('a client key under a cipher that OpenSSL no longer reads is told as that', async () => {
       const { certificate } = server.certificates.client;
       const secret = { certificate, privateKey: legacyKey, privateKeyPassword: 'x' };

@@ -147,6 +147,25 @@ test('a member whose name is taken by another while it joins goes on without the
   await eventually(() => reader.status === undefined);
 });
 
+test('a static member waits while another lives under its name, says so, and takes its place (KIP-848)', async () => {
+  await using broker = await start({ configs: { 'group.consumer.heartbeat.interval.ms': 500 } });
+  const member = (): Recorder =>
+    new Recorder(
+      { bootstrapServers: broker.bootstrapServers.split(',') },
+      { topics: ['t'], groupId: 'g', groupInstanceId: 'one' },
+      { groupProtocol: 'consumer' },
+    ).start();
+  const first = member();
+  await eventually(() => first.consumer.partitions.length === 3);
+  await using second = member();
+  await eventually(() => second.status?.code === 'KAFKA_FENCED');
+  assert.match(second.status!.message, /UNRELEASED_INSTANCE_ID/);
+  assert.deepEqual([first.consumer.partitions.length, first.lost.length], [3, 0]);
+  await first.close();
+  await eventually(() => second.consumer.partitions.length === 3, { timeoutMs: 20_000 });
+  await eventually(() => second.status === undefined);
+});
+
 test('a commit that waits while its partition goes and comes back is given up: it would rewind', async () => {
   await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
   await using reader = consume(broker, { sessionTimeoutMilliseconds: 6_000 });
