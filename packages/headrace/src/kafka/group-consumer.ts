@@ -403,6 +403,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
           lookUpOffsets(this.#cluster, this.#purpose, [query(EARLIEST_OFFSET)], this.#isolation),
           lookUpOffsets(this.#cluster, this.#purpose, [query(LATEST_OFFSET)], 0),
         ]);
+        this.#troubles.set(`${topic}-${partition}`, undefined);
         if (reader.isDead) return;
         const from = reader.fetchOffset;
         if (from < earliest!.offset) {
@@ -437,6 +438,8 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         await backoff.wait(this.#closed.signal, this.#cluster.options.clock);
       }
     }
+    // Given up, lost or closed meanwhile: nobody is in trouble any more.
+    this.#troubles.set(`${topic}-${partition}`, undefined);
   }
 
   #truncated(reader: PartitionReader, endOffset: number): void {

@@ -148,6 +148,7 @@ export class KafkaReader implements PartitionsReader {
           return answer!.offset;
         };
         const [earliest, latest] = await Promise.all([at(EARLIEST_OFFSET), at(LATEST_OFFSET)]);
+        this.#troubles.set(`${topic}-${partition}`, undefined);
         if (reader.isDead) return;
         if (reader.fetchOffset < earliest) this.#move(reader, earliest, 'expired before it was read');
         else if (reader.fetchOffset > latest) this.#move(reader, latest, 'the log ends before the position');
@@ -158,6 +159,8 @@ export class KafkaReader implements PartitionsReader {
         await backoff.wait(this.#closed.signal);
       }
     }
+    // Given up, lost or closed meanwhile: nobody is in trouble any more.
+    this.#troubles.set(`${topic}-${partition}`, undefined);
   }
 
   #move(reader: PartitionReader, offset: number, reason: string): void {

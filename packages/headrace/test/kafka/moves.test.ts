@@ -117,6 +117,22 @@ test('a log that a new leader has shorter is noticed: what was read is reported,
   );
 });
 
+test('trouble with finding the ends of a log is over once they are found', async () => {
+  await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
+  await produce(broker.bootstrapServers, [{ topic: 't', partition: 0, value: 'v' }]);
+  {
+    await using first = consume(broker);
+    await eventually(() => first.count === 1);
+    first.onRevoking = () =>
+      first.consumer.commit([{ topic: 't', partition: 0, offset: 900, leaderEpoch: -1, metadata: '' }]);
+  }
+  broker.faults.add({ api: 'ListOffsets', error: 'UNKNOWN_SERVER_ERROR', times: 6 });
+  await using second = consume(broker);
+  await eventually(() => second.status !== undefined);
+  await eventually(() => second.count === 1);
+  await eventually(() => second.status === undefined, { what: () => `still ${second.status}` });
+});
+
 test('a member whose session ended is told at its next commit, and joins anew', async () => {
   await using broker = await start();
   await using reader = consume(broker, { sessionTimeoutMilliseconds: 6_000 });
