@@ -108,6 +108,40 @@ describe('states', () => {
     assert.equal(engine.supervisor.get(UUID)!.status.lastProcessingResult, 'OK');
   });
 
+  test('trouble that was over before the next poller began is gone once it polls, though nothing comes', async () => {
+    const engine = new SimulatedEngine();
+    engine.supervisor.create(definition());
+    await engine.run(1000);
+    for (const change of [{ enabled: false }, { bootstrapServers: ['other:9092'] }]) {
+      engine.kafka.faults.downUntil = engine.clock.now() + 5000;
+      await engine.run(2000);
+      assert.match(engine.supervisor.get(UUID)!.status.lastProcessingResult, /^PROBLEM: Connection error/);
+      await engine.run(2900);
+      engine.supervisor.update(definition(change));
+      await engine.run(1000);
+      engine.supervisor.update(definition());
+      await engine.run(1000);
+      assert.equal(engine.supervisor.get(UUID)!.status.lastProcessingResult, 'OK');
+    }
+  });
+
+  test('trouble that was over before the engine began again is gone once it polls, also from the store', async () => {
+    const engine = new SimulatedEngine();
+    const status = {
+      state: 'Enabled',
+      stateTransitionReason: 'EVENT_SOURCE_AUTHN_ERROR',
+      lastProcessingResult: 'PROBLEM: SASL authentication failed.',
+      lastModified: 1,
+    } as const;
+    engine.store.set(UUID, { definition: definition(), status });
+    engine.supervisor.start();
+    assert.equal(engine.supervisor.get(UUID)!.status.stateTransitionReason, 'EVENT_SOURCE_AUTHN_ERROR');
+    await engine.run(1000);
+    for (const { status: now } of [engine.supervisor.get(UUID)!, engine.store.get(UUID)!]) {
+      assert.deepEqual([now.stateTransitionReason, now.lastProcessingResult], ['USER_INITIATED', 'OK']);
+    }
+  });
+
   test('the last processing result follows the function', async () => {
     const engine = new SimulatedEngine({ backoff: { initialMilliseconds: 100, maximumMilliseconds: 100 } });
     let isBad = true;
@@ -530,6 +564,29 @@ describe('destinations', () => {
     );
     assert.equal(engine.invocations.length, 16);
     assert.equal(engine.committed(), 1);
+  });
+
+  test('one that was down is the result until it has the batch, though nothing else comes', async () => {
+    let isDown = true;
+    const engine = new SimulatedEngine({
+      backoff: { initialMilliseconds: 1000, maximumMilliseconds: 1000 },
+      destinations: {
+        deliver: async () => {
+          if (isDown) throw new Error('the queue is down');
+        },
+      },
+    });
+    engine.handler = () => failWith('no');
+    const onFailureDestination = 'arn:aws:sqs:us-east-1:000000000000:failed';
+    engine.supervisor.create(definition({ maximumRetryAttempts: 0, onFailureDestination }));
+    engine.produce(0, 'a');
+    await engine.run(2000);
+    const result = (): string => engine.supervisor.get(UUID)!.status.lastProcessingResult;
+    assert.match(result(), /connect to OnFailure Destination\.$/);
+    isDown = false;
+    await engine.run(3000);
+    assert.equal(engine.committed(), 1);
+    assert.equal(result(), 'OK');
   });
 
   test('one that is down blocks the partition, since the record failed first; taken away, the function has the record again', async () => {

@@ -20,6 +20,7 @@ import {
   CONFIGURATION_ERROR,
   DESTINATION_UNREACHABLE,
   FUNCTION_CALL_FAILED,
+  isSourceProblem,
   NO_RECORDS_PROCESSED,
   OK,
   sourceProblem,
@@ -50,7 +51,7 @@ export class ActiveMapping {
   readonly #warnings = new Map<string, string>();
   /** What is wrong with the source now. */
   #trouble: { readonly error: HeadraceError; readonly result: string; readonly reason: string | undefined } | undefined;
-  /** It was a former consumer that said so: the next one says nothing where all is well. */
+  /** It was a former consumer that said so, maybe of a former process: the next one says nothing where all is well. */
   #isFormerTrouble = false;
   #formerPollingErrors = 0;
   #definition: MappingDefinition;
@@ -76,6 +77,7 @@ export class ActiveMapping {
     this.#context = context;
     this.#onChange = onChange;
     this.lastProcessingResult = lastProcessingResult;
+    this.#isFormerTrouble = isSourceProblem(lastProcessingResult);
     this.settled = new Promise((resolve) => {
       this.#settled = resolve;
     });
@@ -161,7 +163,7 @@ export class ActiveMapping {
         poller,
       );
       poller.attach(this.#consumer);
-      this.#isFormerTrouble = this.#trouble !== undefined;
+      this.#isFormerTrouble ||= this.#trouble !== undefined;
       this.#consumer.start();
     } catch (error) {
       this.#formerPollingErrors++;
@@ -236,6 +238,9 @@ export class ActiveMapping {
       this.#say(result, reason ?? USER_INITIATED, error);
       this.warn(`source ${error.code}`, withCure(error));
       if (isAboutCredentials(reason)) this.#renewLater();
+    },
+    delivered: () => {
+      if (this.lastProcessingResult === DESTINATION_UNREACHABLE) this.#observer.processed(undefined);
     },
     destinationFailed: (error) => {
       this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);

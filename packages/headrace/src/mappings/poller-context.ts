@@ -30,6 +30,8 @@ export interface PollerObserver {
   processed(failure: Failure | undefined): void;
   /** Trouble of the event source, or undefined when it is over. */
   source(error: HeadraceError | undefined): void;
+  /** The destination took a batch. */
+  delivered(): void;
   destinationFailed(error: HeadraceError): void;
   /** Records were given up without a destination. */
   dropped(condition: FailureCondition, slices: readonly Slice[]): void;

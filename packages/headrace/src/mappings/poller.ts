@@ -490,7 +490,10 @@ export class Poller implements ConsumerListener {
     };
     const delivered = destinations?.deliver(batch) ?? Promise.reject(new Error('No destinations are set up.'));
     delivered.then(
-      () => ended({ kind: 'delivered' }),
+      () => {
+        observer.delivered();
+        ended({ kind: 'delivered' });
+      },
       (error: unknown) => {
         const failure = toHeadraceError(error);
         this.counts.destinationErrors++;

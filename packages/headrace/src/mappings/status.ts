@@ -19,6 +19,12 @@ export function sourceProblem(error: HeadraceError): { readonly result: string; 
   return known ?? { result: CONNECTION_ERROR, reason: undefined };
 }
 
+/** Whether a result tells of the event source: such a one is over when the source answers. */
+export function isSourceProblem(result: string): boolean {
+  const known = [...Object.values(tlsProblems), ...Object.values(problems)];
+  return result === CONNECTION_ERROR || known.some((problem) => problem.result === result);
+}
+
 const UNUSABLE_CERTIFICATE = 'PROBLEM: Provided certificate or private key is invalid';
 
 /** By `details.tlsFault` of KAFKA_TLS: whose certificate is at fault; absent, the server's. */
