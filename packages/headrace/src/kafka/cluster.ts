@@ -4,7 +4,14 @@ import { HeadraceError } from '../errors.ts';
 import { connectToAny, parseAddress } from './bootstrap.ts';
 import { type Address, Connection, type ConnectionOptions } from './connection.ts';
 import type { ClusterConfiguration } from './contract.ts';
-import { type BrokerNode, findCoordinator, type Metadata, metadata, type TopicMetadata } from './metadata-requests.ts';
+import {
+  type BrokerNode,
+  findCoordinator,
+  type Metadata,
+  metadata,
+  NO_TOPIC_ID,
+  type TopicMetadata,
+} from './metadata-requests.ts';
 import { brokerError } from './protocol-errors.ts';
 
 export interface ClusterOptions {
@@ -72,6 +79,12 @@ export class Cluster {
   /** The topic as it was last seen. */
   topic(name: string): TopicMetadata | undefined {
     return this.#topics.get(name);
+  }
+
+  /** Id of the topic as last seen; '' where it is not there, or the broker knows none. */
+  topicIdOf(name: string): string {
+    const id = this.#topics.get(name)?.topicId;
+    return id === undefined || id === NO_TOPIC_ID ? '' : id;
   }
 
   /** Leader and epoch as last seen; undefined where there is none now. */

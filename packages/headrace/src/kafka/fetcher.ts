@@ -31,6 +31,8 @@ export interface FetcherEvents {
   onTrouble(source: string, error: HeadraceError | undefined): void;
   /** The fetch offset is not in the log. `isSeeking` is set until the owner has sought. */
   onOutOfRange(partition: PartitionReader): void;
+  /** The topic was deleted and made anew: offsets mean something else. `isSeeking` is set until the owner has sought. */
+  onMadeAnew(partition: PartitionReader): void;
   /** The log was truncated below the position (KIP-320); it goes on at `endOffset`. `isSeeking` is set. */
   onTruncated(partition: PartitionReader, endOffset: number): void;
 }
@@ -102,7 +104,10 @@ export class Fetcher implements PartitionOwner {
   }
 
   add(partitions: Iterable<PartitionReader>): void {
-    for (const partition of partitions) this.#partitions.add(partition);
+    for (const partition of partitions) {
+      partition.topicId = this.#cluster.topicIdOf(partition.topic);
+      this.#partitions.add(partition);
+    }
     this.wake();
   }
 
@@ -176,7 +181,7 @@ export class Fetcher implements PartitionOwner {
     const ready = new Map<number, PartitionReader[]>();
     let isLeaderMissing = false;
     for (const partition of this.#partitions) {
-      if (!this.#wants(partition, room, now)) continue;
+      if (!this.#wants(partition, room, now) || this.#isMadeAnew(partition)) continue;
       const leader = this.#cluster.leaderOf(partition.topic, partition.partition);
       if (leader === undefined) {
         isLeaderMissing = true;
@@ -214,6 +219,16 @@ export class Fetcher implements PartitionOwner {
     partition.isHungry = true;
     this.#endWatch.need();
     return false;
+  }
+
+  /** Fetches go by name: another topic of the same name would answer, from the offset where the former one was left. */
+  #isMadeAnew(partition: PartitionReader): boolean {
+    const id = this.#cluster.topicIdOf(partition.topic);
+    if (partition.topicId === '') partition.topicId = id;
+    if (id === '' || id === partition.topicId) return false;
+    partition.isSeeking = true;
+    this.#events.onMadeAnew(partition);
+    return true;
   }
 
   #send(nodeId: number, partitions: PartitionReader[], room: number, now: number): void {

@@ -64,6 +64,8 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
   readonly #revoking = new Map<string, Promise<void>>();
   /** Partitions of each topic when it was first seen: later ones begin at the earliest offset. */
   readonly #firstCounts = new Map<string, number>();
+  /** The id that each topic had when it was first read: all partitions of another one of that name came later. */
+  readonly #firstIds = new Map<string, string>();
   #isStarted = false;
   #closing: Promise<void> | undefined;
 
@@ -96,6 +98,7 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         onRecords: () => listener.onRecords(),
         onTrouble: (source, error) => this.#troubles.set(source, error),
         onOutOfRange: (partition) => void this.#outOfRange(partition),
+        onMadeAnew: (partition) => void this.#outOfRange(partition, true),
         onTruncated: (partition, endOffset) => this.#truncated(partition, endOffset),
       },
     );
@@ -121,17 +124,27 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
     void this.#run();
   }
 
-  commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
-    if (offsets.length === 0) return Promise.resolve([]);
+  async commit(offsets: readonly OffsetCommit[]): Promise<readonly CommitResult[]> {
+    if (offsets.length === 0) return [];
     // By assignment, not by name: a commit of a former life that is tried again after the partition went and came back
     // would rewind what another member committed in between, or speak of offsets that mean something else by now.
     const assignments = offsets.map((place) => this.#owned.get(keyOf(place)));
     const readers = assignments.map((assignment) => assignment?.reader);
-    return this.#committer.commit(offsets, (index) => {
+    // A topic that was missing last may be there again, as another one.
+    if (readers.some((reader) => reader !== undefined && reader.topicId !== this.#cluster.topicIdOf(reader.topic)))
+      await this.#cluster.refresh([...this.#options.topics].sort()).catch(() => {});
+    return await this.#committer.commit(offsets, (index) => {
       const assignment = assignments[index];
       if (assignment === undefined || this.#owned.get(keyOf(offsets[index]!)) !== assignment) return false;
-      return assignment.reader === readers[index];
+      return assignment.reader === readers[index] && !this.#isOfFormerTopic(assignment.reader);
     });
+  }
+
+  /** Its offset would be taken for one of the topic that has the name now, and what is before it there skipped. */
+  #isOfFormerTopic(reader: PartitionReader | undefined): boolean {
+    if (reader === undefined || reader.topicId === '') return false;
+    const id = this.#cluster.topicIdOf(reader.topic);
+    return id !== '' && id !== reader.topicId;
   }
 
   close(options: { readonly timeoutMilliseconds?: number } = {}): Promise<void> {
@@ -357,6 +370,9 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
 
   /** Added to a topic that was there before: whatever the starting position, nothing of it may be missed. */
   #isAddedLater({ topic, partition }: TopicPartition): boolean {
+    const firstId = this.#firstIds.get(topic);
+    const id = this.#cluster.topicIdOf(topic);
+    if (firstId !== undefined && id !== '' && id !== firstId) return true;
     const first = this.#firstCounts.get(topic);
     if (first === undefined) {
       this.#firstCounts.set(topic, this.#cluster.topic(topic)?.partitions.length ?? partition + 1);
@@ -384,6 +400,8 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
       const owned = this.#owned.get(keyOf(place));
       if (owned === undefined || owned.place !== place || this.#revoking.has(keyOf(place))) return;
       const start = starts[index]!;
+      const id = this.#cluster.topicIdOf(place.topic);
+      if (id !== '' && !this.#firstIds.has(place.topic)) this.#firstIds.set(place.topic, id);
       owned.reader = new PartitionReader({ ...place, epoch: nextPartitionEpoch() }, start, this.#fetcher);
       readers.push(owned.reader);
     });
@@ -392,8 +410,11 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
     this.#fetcher.add(readers);
   }
 
-  /** Spec ESM 8.4: expired records are passed over and reported; beyond the end the starting position decides. */
-  async #outOfRange(reader: PartitionReader): Promise<void> {
+  /**
+   * Spec ESM 8.4: expired records are passed over and reported; beyond the end the starting position decides. A topic that
+   * was made anew while it was read has new partitions: they are read from their beginning.
+   */
+  async #outOfRange(reader: PartitionReader, isMadeAnew = false): Promise<void> {
     const { topic, partition } = reader;
     const backoff = new Backoff();
     while (!reader.isDead && !this.#closed.signal.aborted) {
@@ -406,7 +427,8 @@ export class KafkaGroupConsumer implements GroupConsumer, MembershipHost {
         this.#troubles.set(`${topic}-${partition}`, undefined);
         if (reader.isDead) return;
         const from = reader.fetchOffset;
-        if (from < earliest!.offset) {
+        if (isMadeAnew) this.#restart(reader, earliest!.offset, 'the topic was made anew');
+        else if (from < earliest!.offset) {
           const to = earliest!.offset;
           this.#skipped({
             topic,

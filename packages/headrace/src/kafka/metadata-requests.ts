@@ -31,7 +31,7 @@ export interface Metadata {
   readonly topics: readonly TopicMetadata[];
 }
 
-const NO_TOPIC_ID = '0'.repeat(32);
+export const NO_TOPIC_ID = '0'.repeat(32);
 
 /** Versions 9 to 12. Never creates topics. */
 export function metadata(version: number, topics: readonly string[] | null): KafkaRequest<Metadata> {

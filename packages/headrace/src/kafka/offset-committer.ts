@@ -84,6 +84,7 @@ export class OffsetCommitter {
         continue;
       }
       let isStale = false;
+      let isUnknown = false;
       try {
         const connection = await membership.coordinator.connection(`${this.#purpose}/offsets`);
         // A coordinator may be looked for and connected to for long: what went meanwhile is not committed any more.
@@ -105,6 +106,7 @@ export class OffsetCommitter {
             last = brokerError(code, 'commit');
           } else if (needsCoordinator(code) || passingCodes.has(code)) {
             if (needsCoordinator(code)) membership.coordinator.failed();
+            if (code === KafkaCode.UNKNOWN_TOPIC_OR_PARTITION) isUnknown = true;
             last = brokerError(code, 'commit');
           } else {
             const { topic, partition } = offsets[index]!;
@@ -120,6 +122,9 @@ export class OffsetCommitter {
         }
       }
       if (!results.includes(undefined)) return results as CommitResult[];
+      // The topic may be made anew before the next attempt: `isOwned` has to know.
+      if (isUnknown)
+        await this.#cluster.refresh([...new Set(offsets.map(({ topic }) => topic))].sort()).catch(() => {});
       // A new generation of the group has begun: with it the same commit is right, if the partition is still ours.
       if (isStale && membership.identity === identity) {
         membership.suspect();

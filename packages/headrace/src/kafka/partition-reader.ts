@@ -71,6 +71,8 @@ export class PartitionReader implements AssignedPartition {
   behindSince = -1;
   /** Something is wrong with it, and was told. Written by the fetcher. */
   hasTrouble = false;
+  /** Of its topic when reading began; '' where the broker has none. Written by the fetcher, and by who seeks in a new topic. */
+  topicId = '';
   /** The next batch could not be read the last time: the same bytes may come again, and are no cure. */
   isCorrupt = false;
   /** There is probably something to fetch: known records ahead, or not asked for some time. */

@@ -70,6 +70,7 @@ export class KafkaReader implements PartitionsReader {
         onRecords: () => listener.onRecords(),
         onTrouble: (source, error) => this.#troubles.set(source, error),
         onOutOfRange: (partition) => void this.#outOfRange(partition),
+        onMadeAnew: (partition) => void this.#outOfRange(partition, true),
         onTruncated: (partition, endOffset) =>
           this.#move(partition, endOffset, 'truncated: a new leader lacks records'),
       },
@@ -136,8 +137,8 @@ export class KafkaReader implements PartitionsReader {
     return places;
   }
 
-  /** Outside of the log: goes on at its nearer end. */
-  async #outOfRange(reader: PartitionReader): Promise<void> {
+  /** Outside of the log: goes on at its nearer end. Another log of the same name is read from its beginning. */
+  async #outOfRange(reader: PartitionReader, isMadeAnew = false): Promise<void> {
     const { topic, partition } = reader;
     const backoff = new Backoff();
     while (!reader.isDead) {
@@ -150,7 +151,10 @@ export class KafkaReader implements PartitionsReader {
         const [earliest, latest] = await Promise.all([at(EARLIEST_OFFSET), at(LATEST_OFFSET)]);
         this.#troubles.set(`${topic}-${partition}`, undefined);
         if (reader.isDead) return;
-        if (reader.fetchOffset < earliest) this.#move(reader, earliest, 'expired before it was read');
+        if (isMadeAnew) {
+          reader.topicId = this.#cluster.topicIdOf(topic);
+          this.#move(reader, earliest, 'the topic was made anew');
+        } else if (reader.fetchOffset < earliest) this.#move(reader, earliest, 'expired before it was read');
         else if (reader.fetchOffset > latest) this.#move(reader, latest, 'the log ends before the position');
         else this.#move(reader, reader.fetchOffset, '');
         return;

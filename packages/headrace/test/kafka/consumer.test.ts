@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startBroker } from '@headrace/dev-broker';
 import { eventually, needs, startKafka } from '@headrace/testing';
+import { Admin } from '@platformatic/kafka';
 import { createTopics, produce, Recorder } from './harness.ts';
 
 interface Server {
@@ -185,6 +186,32 @@ for (const [server, skip, start, groupProtocol] of cases) {
       const commit = { topic, partition: 7, offset: 1, leaderEpoch: -1, metadata: '' };
       assert.deepEqual(await reader.consumer.commit([commit]), [{ kind: 'fenced', reason: 'NOT_ASSIGNED' }]);
     });
+
+    for (const kind of ['TRIM_HORIZON', 'LATEST'] as const) {
+      test(`a topic that is made anew while it is read is read from its beginning, though it is longer by then (${kind})`, async () => {
+        const topic = `anew-${kind}-${groupProtocol}`;
+        const values = (name: string, count: number) =>
+          Array.from({ length: count }, (_, i) => ({ topic, partition: 0, value: `${name} ${i}` }));
+        await createTopics(kafka.bootstrapServers, [topic], 1);
+        await using reader = consume(topic, `${topic}-group`, { startingPosition: { kind } });
+        await eventually(() => reader.consumer.partitions.length === 1);
+        await produce(kafka.bootstrapServers, values('old', 5));
+        await eventually(() => reader.count === 5);
+        const admin = new Admin({ clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] });
+        try {
+          await admin.deleteTopics({ topics: [topic] });
+        } finally {
+          await admin.close();
+        }
+        await createTopics(kafka.bootstrapServers, [topic], 1);
+        await produce(kafka.bootstrapServers, values('new', 20));
+        const seen = (): Set<string | null> => new Set(reader.records.map(({ value }) => value));
+        await eventually(() => values('new', 20).every(({ value }) => seen().has(value)), {
+          timeoutMs: 20_000,
+          what: () => `${[...seen()]}`,
+        });
+      });
+    }
 
     test('a topic that is made later is found, and its absence is told until then', async () => {
       const topic = `late-${groupProtocol}`;
