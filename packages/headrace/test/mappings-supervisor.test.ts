@@ -376,6 +376,34 @@ describe('memory', () => {
     assert.equal(engine.heldBytes, early);
   });
 
+  test('what a filter lets through holds no memory of what was fetched with it, however long it is collected', async () => {
+    const engine = new SimulatedEngine();
+    const Pattern = '{"value":{"kind":["good"]}}';
+    engine.supervisor.create(
+      definition({
+        batchSize: 10_000,
+        maximumBatchingWindowInSeconds: 300,
+        filterCriteria: { Filters: [{ Pattern }] },
+      }),
+    );
+    const isGood = (number: number): boolean => number % 40 === 7 || number % 40 === 8 || number % 40 === 30;
+    const textOf = (number: number): string =>
+      JSON.stringify({ kind: isGood(number) ? 'good' : 'bad', number, text: 'x'.repeat(100) });
+    const all = Array.from({ length: 4000 }, (_, number) => number);
+    for (let from = 0; from < all.length; from += 40) engine.produce(0, ...all.slice(from, from + 40).map(textOf));
+    await engine.run(100_000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.counts.received, all.length);
+    assert.equal(engine.invocations.length, 0);
+    assert.ok(engine.mostHeldBytes < 30_000, `${engine.mostHeldBytes} bytes were held`);
+    await engine.run(300_000);
+    const records = engine.invocations.flatMap(({ event }) => event.records['orders-0']!);
+    assert.deepEqual(
+      records.map(({ offset, value }) => [offset, Buffer.from(value!, 'base64').toString()]),
+      all.filter(isGood).map((number) => [number, textOf(number)]),
+    );
+    assert.equal(engine.committed(), all.length);
+  });
+
   test('payloads of all mappings together stay within the limit', async () => {
     const engine = new SimulatedEngine({ partitions: 8, memoryLimitBytes: 40_000 });
     engine.latency = 1000;

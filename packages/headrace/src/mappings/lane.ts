@@ -21,6 +21,12 @@ interface Pending {
   count: number;
 }
 
+/** Consecutive records of a chunk that the filter lets through. */
+type Run = Pick<Slice, 'start' | 'end' | 'count' | 'from' | 'to'>;
+
+/** Over about so many bytes it is judged how much the filter lets through. */
+const JUDGED_BYTES = 8 * 1024 * 1024;
+
 const cursor = new RecordCursor();
 const headerCursor = new HeaderCursor();
 
@@ -49,6 +55,9 @@ export class Lane {
   leaderEpoch = -1;
 
   readonly #pending: Pending[] = [];
+  /** Bytes that the filter saw and let through lately. */
+  #seenBytes = 0;
+  #passedBytes = 0;
 
   constructor(assigned: AssignedPartition) {
     this.assigned = assigned;
@@ -163,29 +172,65 @@ export class Lane {
   #takeMatching(held: HeldChunk, from: number, filter: RecordFilter, taken: Taken): void {
     const { chunk } = held;
     const record = new CursorRecord(this.assigned, chunk);
+    const runs: Run[] = [];
     let start = chunk.start;
     let end = chunk.start;
     let count = 0;
     let runFrom = from;
     let tile = from;
-    for (cursor.reset(chunk); cursor.next(); ) {
-      taken.received++;
-      if (filter.matches(record.move(filter))) {
-        if (count++ === 0) {
-          runFrom = tile;
-          start = cursor.start;
+    try {
+      for (cursor.reset(chunk); cursor.next(); ) {
+        taken.received++;
+        if (filter.matches(record.move(filter))) {
+          if (count++ === 0) {
+            runFrom = tile;
+            start = cursor.start;
+          }
+          end = cursor.end;
+        } else {
+          taken.filtered++;
+          if (count > 0) runs.push({ start, end, count, from: runFrom, to: tile });
+          count = 0;
+          this.tracker.settle(tile, cursor.offset + 1);
         }
-        end = cursor.end;
-      } else {
-        taken.filtered++;
-        if (count > 0) this.#push(held, start, end, count, runFrom, tile);
-        count = 0;
-        this.tracker.settle(tile, cursor.offset + 1);
+        tile = cursor.offset + 1;
       }
-      tile = cursor.offset + 1;
+      if (count > 0) runs.push({ start, end, count, from: runFrom, to: chunk.nextOffset });
+      else this.tracker.settle(tile, chunk.nextOffset);
+    } finally {
+      this.#keep(held, runs);
     }
-    if (count > 0) this.#push(held, start, end, count, runFrom, chunk.nextOffset);
-    else this.tracker.settle(tile, chunk.nextOffset);
+  }
+
+  /**
+   * Makes runs pending. Where the filter drops most they are copied out: a few records would hold the memory of all that
+   * was fetched with them, and a large batch or a long window collects very many.
+   */
+  #keep(held: HeldChunk, runs: readonly Run[]): void {
+    const { chunk } = held;
+    const size = chunk.end - chunk.start;
+    const bytes = runs.reduce((sum, { start, end }) => sum + end - start, 0);
+    if (this.#seenBytes > JUDGED_BYTES) {
+      this.#seenBytes /= 2;
+      this.#passedBytes /= 2;
+    }
+    this.#seenBytes += size;
+    this.#passedBytes += bytes;
+    if (runs.length === 0) return;
+    if (bytes * 2 > size && this.#passedBytes * 2 > this.#seenBytes) {
+      for (const { start, end, count, from, to } of runs) this.#push(held, start, end, count, from, to);
+      return;
+    }
+    const copy = Buffer.allocUnsafe(bytes);
+    const count = runs.reduce((sum, run) => sum + run.count, 0);
+    const copied = new HeldChunk({ ...chunkOf({ held, start: 0, end: bytes, count }), bytes: copy });
+    let at = 0;
+    for (const run of runs) {
+      const start = at;
+      at += chunk.bytes.copy(copy, at, run.start, run.end);
+      this.#push(copied, start, at, run.count, run.from, run.to);
+    }
+    copied.release();
   }
 
   #push(held: HeldChunk, start: number, end: number, count: number, from: number, to: number): void {
