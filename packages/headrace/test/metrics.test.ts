@@ -49,6 +49,8 @@ const snapshot: MappingSnapshot = {
   },
 };
 
+const disabled: MappingSnapshot = { ...snapshot, uuid: 'u-2', state: 'Disabled', partitions: [] };
+
 async function scrape(metrics: Metrics): Promise<Map<string, number>> {
   const request = { method: 'GET', path: '/metrics', query: new URLSearchParams(), headers: {}, body: Buffer.alloc(0) };
   const response = await metrics.handle({ ...request, requestId: 'r', principal: undefined });
@@ -69,8 +71,8 @@ it('what mappings and functions count is there in Prometheus form, and nothing c
   ];
   const metrics = createMetrics({
     mappings: {
-      list: () => [{ definition: { uuid: 'u-1' } } as unknown as StoredMapping],
-      snapshot: (uuid) => (uuid === 'u-1' ? snapshot : undefined),
+      list: () => ['u-1', 'u-2', 'gone'].map((uuid) => ({ definition: { uuid } }) as unknown as StoredMapping),
+      snapshot: (uuid) => [snapshot, disabled].find((each) => each.uuid === uuid),
     },
     functions: { snapshot: () => environments },
   });
@@ -122,6 +124,11 @@ it('what mappings and functions count is there in Prometheus form, and nothing c
     'headrace_function_concurrent_executions{function_name="f"}': 1,
   };
   for (const [name, value] of Object.entries(expected)) assert.equal(seen.get(name), value, name);
+  // A lag of 0 would say that nothing waits.
+  assert.deepEqual(
+    [...seen].filter(([name]) => name.includes('u-2')),
+    [['headrace_mapping_enabled{uuid="u-2"}', 0]],
+  );
 
   metrics.close();
   functionInvocationChannel.publish({ ...invocation, outcome: { kind: 'success' } });

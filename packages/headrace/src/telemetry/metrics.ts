@@ -124,8 +124,10 @@ const eventCounts = {
 
 function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, 'list' | 'snapshot'>): () => void {
   const registers = [registry];
-  const snapshots = (): MappingSnapshot[] =>
+  const allSnapshots = (): MappingSnapshot[] =>
     mappings.list().flatMap(({ definition }) => mappings.snapshot(definition.uuid) ?? []);
+  /** A disabled mapping has no metrics (spec ESM 14): a lag of 0 would say that nothing waits. */
+  const snapshots = (): MappingSnapshot[] => allSnapshots().filter(({ state }) => state !== 'Disabled');
   /** Totals are kept by the pollers; a counter that is set anew at each scrape shows them as what they are. */
   const total = (name: string, help: string, value: (snapshot: MappingSnapshot) => number): void => {
     new Counter({
@@ -139,7 +141,12 @@ function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, '
       },
     });
   };
-  const perMapping = (name: string, help: string, value: (snapshot: MappingSnapshot) => number): void => {
+  const perMapping = (
+    name: string,
+    help: string,
+    value: (snapshot: MappingSnapshot) => number,
+    of = snapshots,
+  ): void => {
     new Gauge({
       name,
       help,
@@ -147,7 +154,7 @@ function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, '
       registers,
       collect() {
         this.reset();
-        for (const snapshot of snapshots()) this.set({ uuid: snapshot.uuid }, value(snapshot));
+        for (const snapshot of of()) this.set({ uuid: snapshot.uuid }, value(snapshot));
       },
     });
   };
@@ -201,7 +208,12 @@ function observeMappings(registry: Registry, mappings: Pick<MappingSupervisor, '
     'MaxOffsetLag: records not yet committed of the partition that has most',
     (snapshot) => Math.max(0, ...uncommitted(snapshot)),
   );
-  perMapping('headrace_mapping_enabled', '1 while the state is Enabled', ({ state }) => (state === 'Enabled' ? 1 : 0));
+  perMapping(
+    'headrace_mapping_enabled',
+    '1 while the state is Enabled',
+    ({ state }) => (state === 'Enabled' ? 1 : 0),
+    allSnapshots,
+  );
   const perPartition = (
     name: string,
     help: string,
