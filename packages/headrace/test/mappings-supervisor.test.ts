@@ -342,6 +342,13 @@ describe('scaling', () => {
     assert.equal(engine.mostInFlight, 15);
   });
 
+  test('provisioned: no more than partitions, also before anything comes', async () => {
+    const engine = new SimulatedEngine({ partitions: 3 });
+    engine.supervisor.create(definition({ provisionedPollerConfig: { MinimumPollers: 50 } }));
+    await engine.run(5000);
+    assert.equal(engine.supervisor.snapshot(UUID)!.pollers, 3);
+  });
+
   test('a throttled function gets fewer pollers, spends no attempt and loses nothing', async () => {
     const engine = new SimulatedEngine({ partitions: 4 });
     engine.latency = 20;

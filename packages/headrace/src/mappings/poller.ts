@@ -95,9 +95,9 @@ export class Poller implements ConsumerListener {
     this.#committer.consumer = consumer;
   }
 
-  /** How many pollers AWS would say are at work: the width of what is invoked in parallel. */
+  /** How many pollers AWS would say are at work: the width of what is invoked in parallel. At most one a partition. */
   get pollers(): number {
-    return this.#scale.pollers;
+    return Math.min(this.#scale.pollers, Math.max(1, this.#lanes.size));
   }
 
   get options(): MappingOptions {
