@@ -680,7 +680,7 @@ describe('destinations', () => {
     await engine.run(2000);
     const { counts, warnings } = engine.supervisor.snapshot(UUID)!;
     assert.equal(counts.dropped, 1);
-    assert.match(warnings.join(), /1 records from orders-0, offset 0 on, were dropped: MaximumPayloadSizeExceeded/);
+    assert.match(warnings.join(), /1 records \(orders-0 offsets 0 to 0\) were dropped: MaximumPayloadSizeExceeded/);
     assert.equal(engine.committed(), 2);
   });
 });
@@ -831,6 +831,31 @@ describe('warnings', () => {
     const { warnings } = engine.supervisor.snapshot(UUID)!;
     assert.equal(warnings.length, 50);
     assert.match(warnings.at(-1)!, /^Offsets 590 to 594 of orders-0 could not be read any more: they had expired\.$/);
+  });
+
+  test('name every record that is given up, at once or within seconds, in a line for many', async () => {
+    const said: string[] = [];
+    const listener = (message: unknown): void => void said.push((message as { warning: string }).warning);
+    subscribe('headrace:mapping:warning', listener);
+    const engine = new SimulatedEngine({ partitions: 2 });
+    engine.handler = () => failWith('no');
+    engine.supervisor.create(definition({ batchSize: 1, maximumRetryAttempts: 0 }));
+    await engine.run(1000);
+    const dropped = (records: number, where: string): string =>
+      `${records} records (${where}) were dropped: RetryAttemptsExhausted, and no destination is configured.`;
+    engine.produce(0, 'a');
+    await engine.run(1000);
+    assert.deepEqual(said, [dropped(1, 'orders-0 offsets 0 to 0')]);
+    for (let i = 0; i < 40; i++) for (const partition of [0, 1]) engine.produce(partition, `${i}`);
+    await engine.run(5000);
+    assert.deepEqual(said.slice(1), [dropped(80, 'orders-0 offsets 1 to 40, orders-1 offsets 0 to 39')]);
+    assert.deepEqual(engine.supervisor.snapshot(UUID)!.warnings, said.slice(1));
+    engine.produce(1, 'b');
+    await engine.run(1000);
+    void engine.supervisor.stop();
+    await engine.run(1000);
+    unsubscribe('headrace:mapping:warning', listener);
+    assert.deepEqual(said.slice(2), [dropped(1, 'orders-1 offsets 40 to 40')]);
   });
 
   test('partial failures count the records that the function named', async () => {

@@ -8,6 +8,7 @@ import type { GroupConsumer, KafkaCluster } from '../kafka/contract.ts';
 import { mappingStatusChannel, mappingWarningChannel } from '../telemetry/channels.ts';
 import type { CommittedOffset } from './committer.ts';
 import type { MappingDefinition } from './definition.ts';
+import { DropNotices } from './drop-notices.ts';
 import { compileFilterCriteria, InvalidFilterError } from './filter.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { compileMapping, type EngineOptions, type MappingOptions, startingPosition } from './options.ts';
@@ -49,6 +50,7 @@ export class ActiveMapping {
   readonly #context: ActiveMappingContext;
   readonly #onChange: () => void;
   readonly #warnings = new Map<string, string>();
+  readonly #drops: DropNotices;
   /** What is wrong with the source now. */
   #trouble: { readonly error: HeadraceError; readonly result: string; readonly reason: string | undefined } | undefined;
   /** It was a former consumer that said so, maybe of a former process: the next one says nothing where all is well. */
@@ -76,6 +78,11 @@ export class ActiveMapping {
     this.#definition = definition;
     this.#context = context;
     this.#onChange = onChange;
+    this.#drops = new DropNotices(context.clock, (condition, text) => {
+      // The latest of its kind is kept.
+      this.#warnings.delete(`dropped ${condition}`);
+      this.warn(`dropped ${condition}`, text);
+    });
     this.lastProcessingResult = lastProcessingResult;
     this.#isFormerTrouble = isSourceProblem(lastProcessingResult);
     this.settled = new Promise((resolve) => {
@@ -135,6 +142,7 @@ export class ActiveMapping {
     // The consumer's own limit leaves room for the last commit.
     await this.#consumer?.close({ timeoutMilliseconds: drainMilliseconds + 5000 });
     this.#poller?.abandon();
+    this.#drops.close();
     await this.#cluster?.close();
   }
 
@@ -246,12 +254,7 @@ export class ActiveMapping {
       this.#say(DESTINATION_UNREACHABLE, USER_INITIATED, error);
       this.warn(`destination ${error.code}`, withCure(error));
     },
-    dropped: (condition: FailureCondition, slices: readonly Slice[]) => {
-      const { lane, from } = slices[0]!;
-      const count = slices.reduce((sum, slice) => sum + slice.count, 0);
-      const text = `${count} records from ${lane.name}, offset ${from} on, were ${condition === 'Skipped' ? 'skipped by an operator.' : `dropped: ${condition}, and no destination is configured.`}`;
-      this.warn(`dropped ${condition}`, text);
-    },
+    dropped: (condition: FailureCondition, slices: readonly Slice[]) => this.#drops.note(condition, slices),
     answered: (payload) => {
       if (!this.#warnings.has('status code') && looksLikeServerError(payload))
         this.warn(
