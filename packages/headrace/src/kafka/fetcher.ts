@@ -357,6 +357,8 @@ export class Fetcher implements PartitionOwner {
       byName.delete(name);
       // Revoked while the request was under way: what came belongs to nobody.
       if (partition === undefined || partition.isDead || partition.isSeeking) continue;
+      // It may be the other topic's, and no fetch may be wanted for long.
+      if (this.#isMadeAnew(partition)) continue;
       if (answer.error !== 0) {
         this.#partitionError(partition, answer.error, nodeId);
         continue;

@@ -4,7 +4,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '@headrace/dev-broker';
 import { generateCertificates, needs, runCommand, startKafka, temporaryFolder } from '@headrace/testing';
 import type { HeadraceError } from '../../src/errors.ts';
@@ -252,10 +251,7 @@ test('a session of months is not renewed all the time', async () => {
     sasl: { mechanism: 'OAUTHBEARER', token },
   });
   try {
-    for (let round = 0; round < 10; round++) {
-      await cluster.refresh([]);
-      await setTimeout(20);
-    }
+    for (let round = 0; round < 200; round++) await cluster.refresh([]);
     assert.equal(tokens, 1);
   } finally {
     cluster.close();

@@ -3,11 +3,12 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { type Broker, type BrokerOptions, startBroker } from '@headrace/dev-broker';
 import { eventually } from '@headrace/testing';
+import { Admin } from '@platformatic/kafka';
 import { Cluster } from '../../src/kafka/cluster.ts';
 import type { GroupConsumerOptions } from '../../src/kafka/contract.ts';
 import type { PartitionReader } from '../../src/kafka/partition-reader.ts';
 import { responseMemory } from '../../src/kafka/receive-memory.ts';
-import { produce, Recorder } from './harness.ts';
+import { createTopics, produce, Recorder } from './harness.ts';
 
 const start = (options: BrokerOptions = {}): Promise<Broker> =>
   startBroker({
@@ -131,6 +132,30 @@ test('trouble with finding the ends of a log is over once they are found', async
   await eventually(() => second.status !== undefined);
   await eventually(() => second.count === 1);
   await eventually(() => second.status === undefined, { what: () => `still ${second.status}` });
+});
+
+test('a topic that is made anew is read from its beginning, and that is told', async () => {
+  await using broker = await start({ topics: [{ name: 't', partitions: 1 }], nodes: 1 });
+  await using reader = consume(broker);
+  const values = (name: string, count: number) =>
+    Array.from({ length: count }, (_, index) => ({ topic: 't', partition: 0, value: `${name} ${index}` }));
+  await produce(broker.bootstrapServers, values('old', 30));
+  await eventually(() => reader.count === 30);
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: [broker.bootstrapServers] });
+  await admin.deleteTopics({ topics: ['t'] });
+  await admin.close();
+  await createTopics(broker.bootstrapServers, ['t'], 1);
+  await produce(broker.bootstrapServers, values('new', 100));
+  await eventually(() => reader.count >= 130 && reader.records.at(-1)?.value === 'new 99');
+  assert.deepEqual(
+    reader.records.slice(30).map(({ value }) => value),
+    values('new', 100).map(({ value }) => value),
+  );
+  assert.deepEqual(
+    reader.skipped.map(({ from, to, reason }) => [from, to, reason]),
+    [[0, 30, 'the topic was made anew']],
+  );
+  assert.equal(reader.lost.length, 1);
 });
 
 test('a member whose session ended is told at its next commit, and joins anew', async () => {
