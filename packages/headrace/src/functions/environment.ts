@@ -360,7 +360,7 @@ export class Environment implements RuntimeDelegate, ExtensionsDelegate {
     if (current === undefined || current.resetting) return;
     // Timers may fire a little early and the timer is shared by all invocations: the clock decides.
     const left = current.startedAt + this.version.timeoutSeconds * 1000 - performance.now();
-    if (left > 1) {
+    if (left > 0) {
       setTimeout(() => this.#current === current && this.#timedOut(), left).unref();
       return;
     }
