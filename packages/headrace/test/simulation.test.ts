@@ -30,6 +30,16 @@ test('a process that was thrown out repeats more while a record blocks: it has n
   assert.equal(violation, undefined);
 });
 
+test('a process that was thrown out right after the faults may have a commit of before to try again', async () => {
+  const { violation } = await runSeed(1_500_040_032);
+  assert.equal(violation, undefined);
+});
+
+test('what an operator skips in one process stays skipped, also when a process that was thrown out refuses to', async () => {
+  const { violation } = await runSeed(1_600_014_774);
+  assert.equal(violation, undefined);
+});
+
 test('a seed replays exactly', async () => {
   for (const seed of [11, 245, 558]) {
     const [one, two] = [await runSeed(seed), await runSeed(seed)];

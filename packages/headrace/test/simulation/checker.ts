@@ -263,8 +263,9 @@ export class Checker {
     const lives = [...this.#lives.values()].filter(({ processId }) => processId === life.processId);
     const waiting = lives.map(({ notBefore }) => new Map(notBefore));
     const skipped = setOf(this.#skipped, nameOf(life.partition));
-    // Parked before and on its way: that stays so.
+    // Parked before and on its way, or skipped in another process: that stays so.
     const wasParked = life.parked.has(offset);
+    const wasSkipped = skipped.has(offset);
     for (const { notBefore } of lives) notBefore.clear();
     if (isParked) life.parked.add(offset);
     else {
@@ -277,7 +278,7 @@ export class Checker {
       });
       if (!wasParked) life.parked.delete(offset);
       life.resolved.delete(offset);
-      skipped.delete(offset);
+      if (!wasSkipped) skipped.delete(offset);
     };
   }
 

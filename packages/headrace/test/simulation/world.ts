@@ -89,8 +89,11 @@ class World {
       (value) => !this.#scenario.filter || !value.includes('unwanted'),
       (value) => value.length >= OVERSIZED_BYTES && this.#scenario.payloadLimitBytes < OVERSIZED_BYTES,
     );
+    // One that failed right before the peace is tried again half a second after its answer, and gets there in its own time.
+    const lastFailureHealed = this.#trace.begin + this.#scenario.faultMilliseconds + 600 + 6 * this.#scenario.delay;
     this.#checker.commitsMayFail = () =>
-      (this.#isFaulty && this.#scenario.commitFailure > 0) || this.#clock.now() < this.#lastOutage + 20_000;
+      (this.#scenario.commitFailure > 0 && this.#clock.now() < lastFailureHealed) ||
+      this.#clock.now() < this.#lastOutage + 20_000;
     this.#kafka = new SimulatedKafka(this.#clock, this.#random.fork(), {
       created: (consumer) => this.#processes.find(({ id }) => id === consumer.processId)!.consumers.add(consumer),
       assigned: (consumer, partition) => {
