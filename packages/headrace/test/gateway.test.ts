@@ -346,5 +346,7 @@ test('a function URL hands the request over in payload format 2.0 and gives the 
     ['2.0', '/a/b', 'c=1&c=2', { c: '1,2' }, ['x=1', 'y=2']],
   );
   assert.equal(event.requestContext.http.method, 'GET');
-  assert.equal((await rawRequest(world.endpoint, '/', { host: host.replace(/^./, '0') })).status, 403);
+  // Names are letters and digits, so either may be the first one.
+  const stranger = host.replace(/^./, (first) => (first === '0' ? '1' : '0'));
+  assert.equal((await rawRequest(world.endpoint, '/', { host: stranger })).status, 403);
 });
