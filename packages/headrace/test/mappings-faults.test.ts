@@ -1,7 +1,7 @@
 /** What can go wrong with a source, on Apache Kafka: the mapping says so, others go on, and it comes back by itself. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ChaosProxy, eventually, freePort, type Kafka, needs, startKafka } from '@headrace/testing';
+import { ChaosProxy, eventually, type Kafka, needs, startKafka } from '@headrace/testing';
 import { Admin } from '@platformatic/kafka';
 import { systemClock } from '../src/clock.ts';
 import type { ClusterConfiguration } from '../src/kafka/contract.ts';
@@ -24,15 +24,15 @@ describe('a source in trouble, on Apache Kafka', { skip: needs('java', 'maven') 
   const values = new Map<string, string[]>();
 
   before(async () => {
-    const proxyPort = await freePort();
+    proxy = await ChaosProxy.start();
     kafka = await startKafka({
-      proxyPort,
+      proxyPort: proxy.port,
       properties: {
         'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
         'super.users': 'User:ANONYMOUS',
       },
     });
-    proxy = await ChaosProxy.start({ target: kafka.listeners.proxied, port: proxyPort });
+    proxy.target = kafka.listeners.proxied;
     admin = new Admin({ clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] });
     const store = new Map<string, StoredMapping>();
     supervisor = createMappingSupervisor({

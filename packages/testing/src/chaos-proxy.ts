@@ -18,10 +18,8 @@ export interface ChaosBehaviour {
 }
 
 export interface ChaosProxyOptions extends Partial<ChaosBehaviour> {
-  /** Where connections go, `host:port`. */
-  target: string;
-  /** Port to listen on; 0, the default, takes a free one. */
-  port?: number;
+  /** Where connections go, `host:port`; may be told later, for a server that has to know the proxy's port to start. */
+  target?: string;
   /** Of the random lives; 1 by default. */
   seed?: number;
 }
@@ -30,6 +28,8 @@ export interface ChaosProxyOptions extends Partial<ChaosBehaviour> {
 export class ChaosProxy implements AsyncDisposable {
   /** What happens to connections from now on. */
   readonly behaviour: ChaosBehaviour;
+  /** Where connections go from now on, `host:port`; undefined: they are refused. */
+  target: string | undefined;
   /** Connections accepted since the start. */
   accepted = 0;
   /** Connections that this proxy cut. */
@@ -37,14 +37,12 @@ export class ChaosProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<{ client: Socket; upstream: Socket; held: (() => void)[] }>();
   readonly #random: SeededRandom;
-  readonly #host: string;
-  readonly #port: number;
 
-  static async start(options: ChaosProxyOptions): Promise<ChaosProxy> {
+  static async start(options: ChaosProxyOptions = {}): Promise<ChaosProxy> {
     const proxy = new ChaosProxy(options);
     await new Promise<void>((resolve, reject) => {
       proxy.#server.once('error', reject);
-      proxy.#server.listen(options.port ?? 0, '127.0.0.1', resolve);
+      proxy.#server.listen(0, '127.0.0.1', resolve);
     });
     return proxy;
   }
@@ -53,15 +51,17 @@ export class ChaosProxy implements AsyncDisposable {
     const { target, seed = 1, cutAfterMs, delayMs = 0, blackHole = false, refuse = false, spoil } = options;
     this.behaviour = { cutAfterMs, delayMs, blackHole, refuse, spoil };
     this.#random = new SeededRandom(seed);
-    const colon = target.lastIndexOf(':');
-    this.#host = target.slice(0, colon);
-    this.#port = Number(target.slice(colon + 1));
+    this.target = target;
     this.#server = createServer({ allowHalfOpen: true }, (client) => this.#accept(client));
   }
 
   /** Where clients connect, `host:port`. */
   get address(): string {
-    return `127.0.0.1:${portOf(this.#server)}`;
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return portOf(this.#server);
   }
 
   /** Connections that are open now. */
@@ -94,12 +94,15 @@ export class ChaosProxy implements AsyncDisposable {
 
   #accept(client: Socket): void {
     this.accepted += 1;
-    if (this.behaviour.refuse) {
+    const { target } = this;
+    if (this.behaviour.refuse || target === undefined) {
       client.on('error', () => {});
       client.resetAndDestroy();
       return;
     }
-    const upstream = connect({ host: this.#host, port: this.#port, allowHalfOpen: true });
+    const colon = target.lastIndexOf(':');
+    const [host, port] = [target.slice(0, colon), Number(target.slice(colon + 1))];
+    const upstream = connect({ host, port, allowHalfOpen: true });
     const pair = { client, upstream, held: [] };
     this.#pairs.add(pair);
     client.setNoDelay(true);

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort } from './port.ts';
 import { pythonEnvironment } from './python.ts';
 import { ServerProcess, temporaryFolder } from './server-process.ts';
 
@@ -18,17 +17,20 @@ export interface Moto extends AsyncDisposable {
 /** Starts moto on a free port of 127.0.0.1. It needs Python (`needs('python')`) and takes about 2 s. */
 export async function startMoto(): Promise<Moto> {
   const { python } = await pythonEnvironment([MOTO]);
-  const port = await freePort();
   const folder = temporaryFolder('moto');
-  const endpoint = `http://127.0.0.1:${port}`;
-  const run = ['-c', 'from moto.server import main; main()', '-H', '127.0.0.1', '-p', String(port)];
+  // It takes a port by itself and prints it: one that is looked for before somebody else might take meanwhile.
+  const run = ['-u', '-c', 'from moto.server import main; main()', '-H', '127.0.0.1', '-p', '0'];
   const server = new ServerProcess(python, run, { logFile: join(folder, 'moto.log'), folder });
+  let endpoint = '';
   const post = async (path: string): Promise<boolean> => {
     const response = await fetch(`${endpoint}${path}`, { method: 'POST' });
     return response.ok;
   };
   try {
-    await server.ready(() => post('/moto-api/reset').catch(() => false), 60_000);
+    await server.ready((log) => {
+      endpoint = /Running on (http:\/\/127\.0\.0\.1:\d+)\s/.exec(log)?.[1] ?? '';
+      return endpoint !== '' && post('/moto-api/reset').catch(() => false);
+    }, 60_000);
   } catch (error) {
     await server.stop(folder);
     throw error;

@@ -27,8 +27,3 @@ export async function freePorts(count: number): Promise<number[]> {
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }
-
-/** One free port on 127.0.0.1; see {@link freePorts}. */
-export async function freePort(): Promise<number> {
-  return (await freePorts(1))[0]!;
-}

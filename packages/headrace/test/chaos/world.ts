@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ChaosProxy, freePort, type Kafka, startKafka, temporaryFolder } from '@headrace/testing';
+import { ChaosProxy, type Kafka, startKafka, temporaryFolder } from '@headrace/testing';
 import { createTopics } from '../kafka/harness.ts';
 import { Engine } from './engine.ts';
 
@@ -18,15 +18,18 @@ export class World implements AsyncDisposable {
   #engines: Engine[] = [];
 
   static async start(protocol: Protocol): Promise<World> {
-    const proxyPort = await freePort();
+    const proxy = await ChaosProxy.start();
     const kafka = await startKafka({
-      proxyPort,
+      proxyPort: proxy.port,
       properties: {
         'group.coordinator.rebalance.protocols': protocol === 'classic' ? 'classic' : 'classic,consumer',
         'group.consumer.session.timeout.ms': SESSION_TIMEOUT_MILLISECONDS,
       },
+    }).catch(async (error) => {
+      await proxy.stop();
+      throw error;
     });
-    const proxy = await ChaosProxy.start({ target: kafka.listeners.proxied, port: proxyPort });
+    proxy.target = kafka.listeners.proxied;
     return new World(protocol, kafka, proxy);
   }
 

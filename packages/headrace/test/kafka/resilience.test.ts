@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ChaosProxy, eventually, freePort, type Kafka, needs, startKafka } from '@headrace/testing';
+import { ChaosProxy, eventually, type Kafka, needs, startKafka } from '@headrace/testing';
 import { Admin, Consumer } from '@platformatic/kafka';
 import type { GroupConsumerOptions } from '../../src/kafka/contract.ts';
 import type { GroupProtocol } from '../../src/kafka/group-consumer.ts';
@@ -27,12 +27,12 @@ describe('a consumer in trouble, on Apache Kafka', { skip: needs('java', 'maven'
   let kafka: Kafka;
   let proxy: ChaosProxy;
   before(async () => {
-    const proxyPort = await freePort();
+    proxy = await ChaosProxy.start();
     kafka = await startKafka({
-      proxyPort,
+      proxyPort: proxy.port,
       properties: { 'group.consumer.session.timeout.ms': SESSION_MILLISECONDS },
     });
-    proxy = await ChaosProxy.start({ target: kafka.listeners.proxied, port: proxyPort });
+    proxy.target = kafka.listeners.proxied;
   });
   after(async () => {
     await proxy.stop();
