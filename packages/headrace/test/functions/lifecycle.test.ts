@@ -53,17 +53,20 @@ test('a time-out ends the process, keeps /tmp and answers with Sandbox.Timedout'
     outcome.payload.toString(),
     `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: ${outcome.requestId} Error: Task timed out after 1.00 seconds"}`,
   );
-  assert.ok(outcome.durationMilliseconds >= 1_000 && outcome.durationMilliseconds < 1_500);
+  const duration = outcome.durationMilliseconds;
+  assert.ok(duration >= 1_000 && duration < 3_000, `${duration} ms: not before its time, nor when the caller gives up`);
   assert.match(outcome.logTail!.toString(), /Z [0-9a-f-]{36} Task timed out after 1\.00 seconds\n\nEND RequestId/);
   assert.match(outcome.logTail!.toString(), /\tStatus: timeout\t\n$/);
   assert.deepEqual(await bench.result(name), { calls: 1, kept: true });
 });
 
 test('two environments have different /tmp folders', async () => {
+  // Each waits for the other: one that answered sooner would take the second invocation, too.
+  const meeting = join(bench.directory, 'meeting');
   const name = await add(
-    `import { tmpdir } from 'node:os'; export const handler = async () => { await new Promise((r) => setTimeout(r, 100)); return tmpdir(); };`,
+    `import { appendFileSync, readFileSync } from 'node:fs'; import { tmpdir } from 'node:os'; export const handler = async (file) => { appendFileSync(file, '.'); while (readFileSync(file).length < 2) await new Promise((r) => setTimeout(r, 5)); return tmpdir(); };`,
   );
-  const [first, second] = await Promise.all([bench.result(name), bench.result(name)]);
+  const [first, second] = await Promise.all([bench.result(name, meeting), bench.result(name, meeting)]);
   assert.notEqual(first, second);
 });
 
@@ -327,17 +330,22 @@ test('an exit is in the REPORT, an ordinary error of the handler is not', async 
 });
 
 test('a runtime without extensions never sees SIGTERM', async () => {
-  const own = await Workbench.start();
-  const seen = join(own.directory, 'seen');
-  await own.add('f', {
-    'index.mjs': `import { writeFileSync } from 'node:fs'; process.on('SIGTERM', () => writeFileSync(${JSON.stringify(seen)}, '')); export const handler = async () => process.pid;`,
-  });
-  const pid = Number(await own.result('f'));
-  const started = performance.now();
-  await own.engine.stop();
-  assert.ok(performance.now() - started < 450, 'no time is given');
-  await eventually(() => !alive(pid));
-  assert.ok(!existsSync(seen));
+  const times: number[] = [];
+  // The best of up to three: the machine may be busy, and half a second would be what is given to an extension.
+  while (times.length < 3 && !(Math.min(...times) < 450)) {
+    const own = await Workbench.start();
+    const seen = join(own.directory, 'seen');
+    await own.add('f', {
+      'index.mjs': `import { writeFileSync } from 'node:fs'; process.on('SIGTERM', () => writeFileSync(${JSON.stringify(seen)}, '')); export const handler = async () => process.pid;`,
+    });
+    const pid = Number(await own.result('f'));
+    const started = performance.now();
+    await own.engine.stop();
+    times.push(performance.now() - started);
+    await eventually(() => !alive(pid));
+    assert.ok(!existsSync(seen));
+  }
+  assert.ok(Math.min(...times) < 450, `no time is given: ${times}`);
 });
 
 test('the environment of other runtimes, formats and log groups', { skip: needs('curl') }, async () => {
