@@ -195,7 +195,8 @@ test('a black hole takes a connection and leaves it open; others are served, and
 
   const producer = new Producer({
     ...clientOf(broker),
-    requestTimeout: 300,
+    // So long that a busy machine answers what is not swallowed: a second try of that would be a second record.
+    requestTimeout: 2000,
     retries: 3,
     serializers: stringSerializers,
   });

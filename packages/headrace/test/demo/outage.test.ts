@@ -76,8 +76,9 @@ test('the model and then the table are down for 10 s each in the middle: every r
     for (const proxy of [model, table]) {
       proxy.behaviour.refuse = true;
       proxy.cutAll();
-      await delay(500);
-      const before = await stored();
+      // What was on its way comes to its end.
+      let before = -1;
+      await eventually(async () => before === (before = await stored()), { everyMs: 1_500 });
       await delay(OUTAGE_MS);
       const accepted = proxy.accepted;
       assert.ok((await stored()) <= before, 'nothing is stored while a part is down');
