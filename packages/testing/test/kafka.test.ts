@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Admin, Consumer, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka';
 import { eventually, type Kafka, needs, startKafka } from '../src/index.ts';
@@ -100,14 +101,19 @@ describe('a Kafka of two brokers', { skip: needs('java', 'maven') }, () => {
 
 describe('a stopped Kafka', { skip: needs('java', 'maven') }, () => {
   test('leaves no process and no files', async () => {
-    const folders = (): Set<string> =>
-      new Set(readdirSync(tmpdir()).filter((name) => name.startsWith('headrace-kafka-')));
-    const earlier = folders();
-    const kafka = await startKafka();
-    const [own] = [...folders()].filter((name) => !earlier.has(name));
+    // Apart from what other tests keep there meanwhile.
+    const { TMPDIR } = process.env;
+    const folder = mkdtempSync(join(tmpdir(), 'headrace-stopped-'));
+    process.env['TMPDIR'] = folder;
+    const kafka = await startKafka().finally(() => {
+      if (TMPDIR === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = TMPDIR;
+    });
+    assert.match(readdirSync(folder).join(), /^headrace-kafka-/);
     const { processId } = kafka;
     await kafka.stop();
-    assert.ok(own !== undefined && !existsSync(`${tmpdir()}/${own}`));
+    assert.deepEqual(readdirSync(folder), []);
+    rmdirSync(folder);
     assert.throws(() => process.kill(processId, 0), { code: 'ESRCH' });
   });
 });
