@@ -126,7 +126,7 @@ export function transcode(
       store<u16>(at, 0x7d5d); // ]}
       at += 2;
     }
-    if (position != end) return written;
+    if (position != end || isBroken) return written;
     store<u16>(at, 0x7d5d);
     out = at + 2;
     written++;
@@ -224,7 +224,7 @@ function sixteen(
 const OFFSETS = memory.data(32, 16);
 const TIMESTAMPS = memory.data(32, 16);
 
-/** A whole number, exact within 2^53. */
+/** A whole number within 2^53; others are left to the plain writer, which has them to the last digit. */
 // @ts-expect-error: as above.
 @inline
 function decimalNear(to: usize, number: f64, near: usize): usize {
@@ -242,7 +242,8 @@ function decimalNear(to: usize, number: f64, near: usize): usize {
   }
   const end = decimal(to, number);
   const digits = <i32>(end - to);
-  if (number >= 10000) {
+  if (number > 9007199254740991 || number < -9007199254740991) isBroken = true;
+  else if (number >= 10000) {
     const four =
       (<f64>load<u8>(end - 4) - 48) * 1000 +
       (<f64>load<u8>(end - 3) - 48) * 100 +

@@ -8,6 +8,7 @@ import { eventually, type Moto, needs, startKafka, startMoto } from '@headrace/t
 import { Consumer } from '@platformatic/kafka';
 import { createResultDelivery, type EventRules } from '../src/asynchronous/index.ts';
 import { resultOf } from '../src/asynchronous/result.ts';
+import { batchDocument } from '../src/destinations/document.ts';
 import { AwsClients, createDestinations, parseDestination } from '../src/destinations/index.ts';
 import { HeadraceError } from '../src/errors.ts';
 import type { InvokeOutcome } from '../src/functions/outcome.ts';
@@ -101,6 +102,21 @@ const document = {
     },
   },
 };
+
+it('a time that no date holds is the last there is, not an error that would block the partition for good', () => {
+  const records = [1e18, -1e18].map((timestamp, offset) => ({ offset, timestamp, key: null }));
+  const { KafkaBatchInfo } = batchDocument(
+    batch('arn:aws:sqs:us-east-1:0:q', { partitions: [{ name: 'orders-0', topic: 'orders', partition: 0, records }] }),
+  );
+  assert.deepEqual((KafkaBatchInfo as { recordsInfo: unknown }).recordsInfo, {
+    'orders-0': {
+      firstRecordOffset: '0',
+      lastRecordOffset: '1',
+      firstRecordTimestamp: '+275760-09-13T00:00:00.000Z',
+      lastRecordTimestamp: '-271821-04-20T00:00:00.000Z',
+    },
+  });
+});
 
 const none = createDestinations({
   aws: new AwsClients(),

@@ -147,6 +147,28 @@ describe('the event, to the byte', () => {
     assert.match(oneRecord({ timestamp: -1 }), /"timestamp":-1,/);
   });
 
+  test('timestamps have all their digits: a producer may count nanoseconds', () => {
+    const times = (source: Parameters<typeof sliceOf>[1]): string[] =>
+      [...write([sliceOf(laneOf('orders', 0), source)]).matchAll(/"timestamp":(-?\d+),/g)].map(([, digits]) => digits!);
+    const near = 2 ** 53 - 2;
+    const wide = [near, near + 1].map((timestamp) => ({ timestamp }));
+    assert.deepEqual(
+      times({ baseTimestamp: 2 ** 60, records: [{ timestamp: 2 ** 60 + 256 }, { timestamp: 2 ** 60 }] }),
+      ['1152921504606847232', '1152921504606846976'],
+    );
+    assert.deepEqual(times({ baseTimestamp: 0, records: [{ timestamp: 2 ** 60 }] }), ['1152921504606846976']);
+    assert.deepEqual(times({ records: [{ timestamp: -(2 ** 60) }] }), ['-1152921504606846976']);
+    assert.deepEqual(times({ baseTimestamp: near - 4, records: [...wide, { timestamp: near + 2 }] }), [
+      '9007199254740990',
+      '9007199254740991',
+      '9007199254740992',
+    ]);
+    assert.deepEqual(
+      times({ timestampType: 'LOG_APPEND_TIME', maxTimestamp: -(2 ** 63), records: [{ timestamp: 5 }] }),
+      ['-9223372036854775808'],
+    );
+  });
+
   test('partitions are separate members, each once, though a batch has several chunks of one', () => {
     const [one, two] = [laneOf('orders', 0), laneOf('orders', 1)];
     const event = write([

@@ -57,7 +57,7 @@ test('with the transcoder an event has the bytes that the plain writer gives it,
   for (let run = 0; run < 600; run++) {
     const most = random.pick([3, 20, 200, 2000]);
     const bytes = (): Buffer | null => (random.chance(0.1) ? null : random.bytes(random.integer(0, most)));
-    const timestamp = random.pick([0, 1_678_072_110_111, 2 ** 52, -5]);
+    const timestamp = random.pick([0, 1_678_072_110_111, 2 ** 52, -5, 2 ** 53 - 20, -(2 ** 53) + 20, 2 ** 60]);
     const slices = Array.from({ length: random.integer(1, 3) }, (_, index) =>
       sliceOf(laneOf('a-topic.with_a-name', index), {
         baseOffset: random.pick([0, 99, 2 ** 31 - 3, 2 ** 40, 2 ** 53 - 2000]),

@@ -1,4 +1,5 @@
 import { RecordsError } from './errors.ts';
+import type { ExactTimestamps } from './record-chunk.ts';
 import { crc32cOf } from './record-memory.ts';
 
 /** Bytes before the records of a batch (KIP-98, message format 2). */
@@ -28,9 +29,14 @@ const compressions: readonly (Compression | undefined)[] = ['none', 'gzip', 'sna
 
 /** Reads a signed 64-bit integer as a number; beyond 2^53 it is refused as corrupt. */
 export function readInt64(bytes: Buffer, position: number): number {
-  const value = bytes.readInt32BE(position) * TWO_TO_32 + bytes.readUInt32BE(position + 4);
+  const value = readNearestInt64(bytes, position);
   if (!Number.isSafeInteger(value)) throw new RecordsError('CORRUPT', 'a 64-bit integer is beyond 2^53');
   return value;
+}
+
+/** Reads a signed 64-bit integer as the nearest number: exact within 2^53, what lies beyond is beyond as a number too. */
+export function readNearestInt64(bytes: Buffer, position: number): number {
+  return bytes.readInt32BE(position) * TWO_TO_32 + bytes.readUInt32BE(position + 4);
 }
 
 export function writeInt64(bytes: Buffer, position: number, value: number): void {
@@ -111,12 +117,20 @@ export class BatchView {
   get lastOffset(): number {
     return this.baseOffset + this.lastOffsetDelta;
   }
-  /** Milliseconds; what the records' deltas count from. */
+  /** Milliseconds; what the records' deltas count from. Beyond 2^53 (producers that count nanoseconds) the nearest number. */
   get baseTimestamp(): number {
-    return readInt64(this.bytes, this.start + BASE_TIMESTAMP);
+    return readNearestInt64(this.bytes, this.start + BASE_TIMESTAMP);
   }
   get maxTimestamp(): number {
-    return readInt64(this.bytes, this.start + MAX_TIMESTAMP);
+    return readNearestInt64(this.bytes, this.start + MAX_TIMESTAMP);
+  }
+  /** Both to the last digit, where a number does not hold one of them; else undefined. */
+  get exactTimestamps(): ExactTimestamps | undefined {
+    if (Number.isSafeInteger(this.baseTimestamp) && Number.isSafeInteger(this.maxTimestamp)) return undefined;
+    return {
+      base: this.bytes.readBigInt64BE(this.start + BASE_TIMESTAMP),
+      maximum: this.bytes.readBigInt64BE(this.start + MAX_TIMESTAMP),
+    };
   }
   /** Covered by the checksum: call `seal` after the last change. */
   set maxTimestamp(value: number) {

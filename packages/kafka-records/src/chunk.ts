@@ -27,6 +27,7 @@ class Chunk implements RecordChunk {
   readonly baseTimestamp: number;
   readonly maxTimestamp: number;
   readonly timestampType: RecordChunk['timestampType'];
+  readonly exactTimestamps: RecordChunk['exactTimestamps'];
   readonly leaderEpoch: number;
   #onRelease: (() => void) | undefined;
 
@@ -48,6 +49,7 @@ class Chunk implements RecordChunk {
     this.baseTimestamp = batch.baseTimestamp;
     this.maxTimestamp = batch.maxTimestamp;
     this.timestampType = batch.timestampType;
+    this.exactTimestamps = batch.exactTimestamps;
     this.leaderEpoch = batch.leaderEpoch;
     this.#onRelease = onRelease;
   }

@@ -14,11 +14,20 @@ export interface RecordChunk {
   readonly firstOffset: number;
   /** Where reading goes on after this chunk: base offset + last offset delta + 1. */
   readonly nextOffset: number;
+  /** Milliseconds. Kafka's timestamps are int64: beyond 2^53 the nearest number, as with `maxTimestamp`. */
   readonly baseTimestamp: number;
   readonly maxTimestamp: number;
   /** With LOG_APPEND_TIME every record's time is `maxTimestamp`. */
   readonly timestampType: 'CREATE_TIME' | 'LOG_APPEND_TIME';
+  /** Undefined where both timestamps are within 2^53. */
+  readonly exactTimestamps: ExactTimestamps | undefined;
   readonly leaderEpoch: number;
   /** Gives the memory back; the bytes must not be touched after. Calling it again does nothing. */
   release(): void;
+}
+
+/** The timestamps of a batch to the last digit. */
+export interface ExactTimestamps {
+  readonly base: bigint;
+  readonly maximum: bigint;
 }

@@ -15,7 +15,7 @@ export class RecordCursor {
   /** Bytes that all positions refer to. */
   bytes: Buffer = empty;
   offset = -1;
-  /** Milliseconds; with LOG_APPEND_TIME the chunk's `maxTimestamp`. */
+  /** Milliseconds; with LOG_APPEND_TIME the chunk's `maxTimestamp`. Beyond 2^53 the number nearest to `exactTimestamp`. */
   timestamp = -1;
   /** -1 for a null key; equal to `keyEnd` for an empty one. */
   keyStart = -1;
@@ -40,6 +40,7 @@ export class RecordCursor {
   #baseTimestamp = 0;
   #appendTime = -1;
   #hasAppendTime = false;
+  #exact: RecordChunk['exactTimestamps'];
   #position = 0;
 
   /** Goes to before the first record of a chunk. */
@@ -56,6 +57,7 @@ export class RecordCursor {
     this.#baseTimestamp = chunk.baseTimestamp;
     this.#hasAppendTime = chunk.timestampType === 'LOG_APPEND_TIME';
     this.#appendTime = chunk.maxTimestamp;
+    this.#exact = chunk.exactTimestamps;
     this.offset = -1;
     return this;
   }
@@ -64,7 +66,7 @@ export class RecordCursor {
   next(): boolean {
     while (this.#remaining > 0) {
       this.#remaining--;
-      if (!this.#readShort()) this.#read();
+      if (this.#exact !== undefined || !this.#readShort()) this.#read();
       if (this.offset >= this.#firstOffset) return true;
     }
     if (this.end !== this.#limit) this.#corrupt(`${this.#limit - this.end} bytes follow the last record`);
@@ -153,6 +155,24 @@ export class RecordCursor {
     return true;
   }
 
+  /** `timestamp` to the last digit. Where `timestamp` is a safe integer it is the same. */
+  get exactTimestamp(): bigint {
+    if (this.#hasAppendTime) return this.#exact?.maximum ?? BigInt(this.#appendTime);
+    const { bytes } = this;
+    let position = this.start;
+    while (bytes[position++]! >= 0x80);
+    position++; // attributes
+    let value = 0n;
+    for (let shift = 0n, byte = 0x80; byte >= 0x80; shift += 7n) {
+      byte = bytes[position++]!;
+      value |= BigInt(byte & 0x7f) << shift;
+    }
+    value = BigInt.asUintN(64, value);
+    const delta = (value >> 1n) ^ -(value & 1n);
+    // As Java's long does.
+    return BigInt.asIntN(64, (this.#exact?.base ?? BigInt(this.#baseTimestamp)) + delta);
+  }
+
   #read(): void {
     const bytes = this.bytes;
     this.start = this.end;
@@ -172,7 +192,12 @@ export class RecordCursor {
       this.#position++;
       timestampDelta = (byte >>> 1) ^ -(byte & 1);
     } else timestampDelta = this.#varlong(end);
-    this.timestamp = this.#hasAppendTime ? this.#appendTime : this.#baseTimestamp + timestampDelta;
+    this.timestamp =
+      this.#exact === undefined && Number.isSafeInteger(timestampDelta)
+        ? this.#hasAppendTime
+          ? this.#appendTime
+          : this.#baseTimestamp + timestampDelta
+        : Number(this.exactTimestamp);
 
     const delta = this.#varint(end);
     if (delta <= this.#previousDelta || delta > this.#lastDelta) {
@@ -231,7 +256,7 @@ export class RecordCursor {
     return this.#corrupt('a number of more than 32 bits');
   }
 
-  /** Reads a zigzag varint of up to 64 bits, exact within 2^53. */
+  /** Reads a zigzag varint of up to 64 bits; NaN where a number may not hold it. */
   #varlong(limit: number): number {
     const bytes = this.bytes;
     let position = this.#position;
@@ -244,7 +269,7 @@ export class RecordCursor {
       factor *= 0x80;
       if (byte < 0x80) {
         this.#position = position;
-        if (value > Number.MAX_SAFE_INTEGER) this.#corrupt('a timestamp beyond 2^53');
+        if (value > Number.MAX_SAFE_INTEGER) return Number.NaN;
         return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
       }
     }

@@ -39,13 +39,14 @@ function readAll(batch: Buffer, firstOffset?: number): PlainRecord[] {
     start < 0 ? null : chunk.bytes.subarray(start, end).toString('hex');
   const records: PlainRecord[] = [];
   for (cursor.reset(chunk); cursor.next(); ) {
+    assert.equal(cursor.timestamp, Number(cursor.exactTimestamp));
     const pairs: [string, string | null][] = [];
     for (headers.reset(cursor); headers.next(); ) {
       pairs.push([hex(headers.keyStart, headers.keyEnd)!, hex(headers.valueStart, headers.valueEnd)]);
     }
     records.push({
       offset: BigInt(cursor.offset),
-      timestamp: BigInt(cursor.timestamp),
+      timestamp: cursor.exactTimestamp,
       key: hex(cursor.keyStart, cursor.keyEnd),
       value: hex(cursor.valueStart, cursor.valueEnd),
       headers: pairs,
@@ -90,6 +91,29 @@ test('random batches read by the cursor equal what a plain parser reads', () => 
     const random = new Random(seed);
     const batch = randomBatch(random, random.pick(['none', 'gzip', 'zstd']));
     assert.deepEqual(readAll(batch), parsePlainly(batch), `seed ${seed}`);
+  }
+});
+
+test('timestamps are what was written to the last digit, also beyond 2^53 and with absurd differences', () => {
+  const limit = 2n ** 63n - 1n;
+  for (let seed = 1; seed <= 400; seed++) {
+    const random = new Random(seed);
+    const timestamps = [0, 5, 2 ** 40, 2 ** 52, 2 ** 60, -(2 ** 60)];
+    const batch = writeBatch({
+      timestampType: random.pick(['CREATE_TIME', 'LOG_APPEND_TIME']),
+      baseTimestamp: random.pick(timestamps),
+      records: Array.from({ length: 5 }, () => ({ timestamp: random.pick(timestamps), value: 'v' })),
+    });
+    // What no double holds, and so no writer of ours writes: nanoseconds of today, the ends of the range.
+    const wide = [1_763_779_200_000_000_001n, 2n ** 53n - 1n, 2n ** 53n + 1n, limit, -limit - 1n];
+    if (random.pick([true, true, false])) batch.writeBigInt64BE(random.pick(wide), 27);
+    if (random.pick([true, false])) batch.writeBigInt64BE(random.pick(wide), 35);
+    new BatchView(batch).seal();
+    const expected = parsePlainly(batch).map((record) => ({
+      ...record,
+      timestamp: BigInt.asIntN(64, record.timestamp),
+    }));
+    assert.deepEqual(readAll(batch), expected, `seed ${seed}`);
   }
 });
 

@@ -16,7 +16,11 @@ interface KafkaEvent {
 /** What the guide's sample for Kafka topics calls the same condition (spec ESM 20, row 3). */
 const topicConditions: Readonly<Record<string, string>> = { RetryAttemptsExhausted: 'RetriesExhausted' };
 
-const isoTime = (milliseconds: number): string => new Date(milliseconds).toISOString();
+/** The last moment that a JavaScript date knows: producers may count nanoseconds, or write anything. */
+const LAST_TIME = 8.64e15;
+
+const isoTime = (milliseconds: number): string =>
+  new Date(Math.max(-LAST_TIME, Math.min(LAST_TIME, milliseconds))).toISOString();
 
 /** The document of SQS and SNS: what failed and where it lies, not the records themselves. */
 export function batchDocument(batch: FailedBatch): Record<string, unknown> {

@@ -3,8 +3,9 @@
  * consumer (`group-consumer.ts`), the reader without a group and the simulated world of the tests implement it; the
  * poller knows nothing else.
  *
- * Offsets and timestamps are JavaScript numbers: Kafka's are int64, and 2^53 records a partition are out of reach
- * (285 years at a million a second). Values beyond it are refused as corrupt where they are decoded.
+ * Offsets are JavaScript numbers: Kafka's are int64, and 2^53 records a partition are out of reach (285 years at a million
+ * a second); values beyond it are refused as corrupt where they are decoded. Timestamps are whatever a producer wrote
+ * (nanoseconds are beyond it): numbers too, the nearest ones, and to the last digit in the event.
  */
 import type { RecordChunk } from '@headrace/kafka-records';
 import type { HeadraceError } from '../errors.ts';

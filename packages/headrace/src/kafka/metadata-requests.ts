@@ -156,7 +156,7 @@ export function listOffsets(queries: readonly OffsetQuery[], isolation: 0 | 1): 
             topic,
             partition: reader.int32(),
             error: reader.int16(),
-            timestamp: reader.int64(),
+            timestamp: reader.nearestInt64(),
             offset: reader.int64(),
             leaderEpoch: reader.int32(),
           }));

@@ -253,6 +253,7 @@ export class PartitionReader implements AssignedPartition {
       baseTimestamp: -1,
       maxTimestamp: -1,
       timestampType: 'CREATE_TIME',
+      exactTimestamps: undefined,
       leaderEpoch: this.lastEpoch,
       release: () => {},
     };

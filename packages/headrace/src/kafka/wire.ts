@@ -47,10 +47,14 @@ export class WireReader {
   int32(): number {
     return this.bytes.readInt32BE(this.skip(4));
   }
+  /** Beyond 2^53 it is the nearest number. */
+  nearestInt64(): number {
+    const start = this.skip(8);
+    return this.bytes.readInt32BE(start) * TWO_TO_32 + this.bytes.readUInt32BE(start + 4);
+  }
   /** Beyond 2^53 it is refused. */
   int64(): number {
-    const start = this.skip(8);
-    const value = this.bytes.readInt32BE(start) * TWO_TO_32 + this.bytes.readUInt32BE(start + 4);
+    const value = this.nearestInt64();
     if (!Number.isSafeInteger(value)) throw new HeadraceError('KAFKA_PROTOCOL', 'a 64-bit integer is beyond 2^53');
     return value;
   }

@@ -229,7 +229,8 @@ export class EventWriter {
     this.#copy(head.record);
     this.#number(cursor.offset);
     this.#copy(TIMESTAMP);
-    this.#number(cursor.timestamp);
+    if (Number.isSafeInteger(cursor.timestamp)) this.#number(cursor.timestamp);
+    else this.#position += this.#out.write(String(cursor.exactTimestamp), this.#position, 'latin1');
     this.#copy(timestampType);
     if (keyStart >= 0) {
       this.#copy(KEY);

@@ -61,6 +61,7 @@ export function chunkOf(slice: Pick<Slice, 'held' | 'start' | 'end' | 'count'>):
     baseTimestamp: chunk.baseTimestamp,
     maxTimestamp: chunk.maxTimestamp,
     timestampType: chunk.timestampType,
+    exactTimestamps: chunk.exactTimestamps,
     leaderEpoch: chunk.leaderEpoch,
     release: nothing,
   };

@@ -102,6 +102,10 @@ export class Transcoder {
     room: number,
   ): number {
     const { chunk } = slice.held;
+    if (chunk.exactTimestamps !== undefined) {
+      this.wantsRoom = false;
+      return 0;
+    }
     const { record } = slice.lane.head;
     if (record !== this.#head) {
       record.copy(this.#bytes, HEAD);

@@ -58,6 +58,26 @@ describe('what lies in a topic of Apache Kafka', { skip: needs('java', 'maven') 
     });
   }
 
+  test('timestamps in nanoseconds, where a topic takes them, are read, looked up and passed over like others', async () => {
+    const topic = 'nanoseconds';
+    await createTopics(kafka.bootstrapServers, [topic], 1, [
+      { name: 'message.timestamp.after.max.ms', value: String(2n ** 63n - 1n) },
+      { name: 'retention.ms', value: '-1' },
+    ]);
+    const times = [1_763_779_200_000n, 1_763_779_200_000_000_001n, 1_763_779_200_000_000_777n];
+    // One at a time: this producer cannot write the difference between the first two.
+    for (const timestamp of times)
+      await produce(kafka.bootstrapServers, [{ topic, partition: 0, value: String(timestamp), timestamp }]);
+    await using all = read(topic);
+    await using later = read(topic, { startingPosition: { kind: 'AT_TIMESTAMP', timestamp: 1_763_779_200_001 } });
+    await eventually(() => all.count === 3 && later.count === 2);
+    assert.deepEqual(
+      all.records.map(({ value, timestamp }) => [value, timestamp]),
+      times.map((timestamp) => [String(timestamp), Number(timestamp)]),
+    );
+    assert.deepEqual([all.status, later.status], [undefined, undefined]);
+  });
+
   test('aborted transactions are not seen under READ_COMMITTED, and are under READ_UNCOMMITTED', async () => {
     const topic = 'transactions';
     await createTopics(kafka.bootstrapServers, [topic], 2);

@@ -8,6 +8,7 @@ export interface ChunkSource {
   readonly records: readonly RecordInput[];
   readonly baseOffset?: number;
   readonly timestampType?: 'CREATE_TIME' | 'LOG_APPEND_TIME';
+  readonly baseTimestamp?: number;
   readonly maxTimestamp?: number;
 }
 
