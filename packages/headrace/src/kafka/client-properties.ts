@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { HeadraceError } from '../errors.ts';
-import type { ClusterConfiguration } from './contract.ts';
+import type { ClusterConfiguration, IsolationLevel } from './contract.ts';
 import { clientCredentialsToken } from './oauth-token.ts';
 import { parseProperties } from './properties-file.ts';
 import { hideMembers } from './redaction.ts';
@@ -47,16 +47,26 @@ export function parseClientProperties(text: string, bootstrapServers?: readonly 
   for (const key of ['sasl.mechanism', 'sasl.jaas.config']) reader.take(key);
   const groupId = reader.take('group.id');
   const rackId = reader.take('client.rack');
+  const isolationLevel = readIsolationLevel(reader);
   return {
     configuration: {
       bootstrapServers: servers,
       ...(rackId ? { rackId } : {}),
+      ...(isolationLevel === undefined ? {} : { isolationLevel }),
       ...(protocol.endsWith('SSL') ? { tls } : {}),
       ...(sasl === undefined ? {} : { sasl }),
     },
     groupId,
     ignored: reader.rest(),
   };
+}
+
+function readIsolationLevel(reader: Keys): IsolationLevel | undefined {
+  const level = reader.take('isolation.level')?.toLowerCase();
+  if (level === undefined) return undefined;
+  if (level === 'read_committed') return 'READ_COMMITTED';
+  if (level === 'read_uncommitted') return 'READ_UNCOMMITTED';
+  throw refused(`isolation.level: ${level} is none of read_committed, read_uncommitted`);
 }
 
 function readTls(reader: Keys): Tls {

@@ -103,6 +103,9 @@ export type StartingPosition =
   /** Milliseconds since the epoch. */
   | { readonly kind: 'AT_TIMESTAMP'; readonly timestamp: number };
 
+/** Whether records of open and aborted transactions are read too. */
+export type IsolationLevel = 'READ_UNCOMMITTED' | 'READ_COMMITTED';
+
 export interface GroupConsumerOptions {
   readonly groupId: string;
   readonly topics: readonly string[];
@@ -117,7 +120,7 @@ export interface GroupConsumerOptions {
    */
   readonly restartIdentity?: string;
   /** Default 'READ_UNCOMMITTED', as the Java client (spec ESM 8.3). */
-  readonly isolationLevel?: 'READ_UNCOMMITTED' | 'READ_COMMITTED';
+  readonly isolationLevel?: IsolationLevel;
   /** Default 45,000. */
   readonly sessionTimeoutMilliseconds?: number;
   /** How long a rebalance waits for `onRevoking`. Default 60,000. */
@@ -145,6 +148,8 @@ export interface ClusterConfiguration {
   readonly bootstrapServers: readonly string[];
   /** Where this process is, as brokers name it (`broker.rack`): records then come from a replica nearby (KIP-392). */
   readonly rackId?: string;
+  /** Default 'READ_UNCOMMITTED'; a consumer's or reader's own option goes before. */
+  readonly isolationLevel?: IsolationLevel;
   readonly tls?: {
     readonly certificateAuthority?: string;
     readonly certificate?: string;

@@ -31,21 +31,29 @@ export function createKafkaCluster(
   options: KafkaClusterOptions = {},
 ): ReadableCluster {
   const cluster = new Cluster(configuration, options);
+  const { rackId, isolationLevel } = configuration;
+  const defaults = {
+    ...(rackId === undefined ? {} : { rackId }),
+    ...(isolationLevel === undefined ? {} : { isolationLevel }),
+  };
   const consumers = new Set<{ close(): Promise<void> }>();
   return {
     bootstrapServers: configuration.bootstrapServers,
     createGroupConsumer(consumerOptions: GroupConsumerOptions, listener: ConsumerListener): KafkaGroupConsumer {
-      const { rackId } = configuration;
-      const withRack = rackId === undefined ? consumerOptions : { rackId, ...consumerOptions };
-      const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(cluster, withRack, listener, {
-        protocol: options.groupProtocol ?? 'auto',
-        onClosed: () => consumers.delete(consumer),
-      });
+      const consumer: KafkaGroupConsumer = new KafkaGroupConsumer(
+        cluster,
+        { ...defaults, ...consumerOptions },
+        listener,
+        {
+          protocol: options.groupProtocol ?? 'auto',
+          onClosed: () => consumers.delete(consumer),
+        },
+      );
       consumers.add(consumer);
       return consumer;
     },
     createReader(readerOptions: ReaderOptions, listener: ReaderListener): PartitionsReader {
-      const reader = new KafkaReader(cluster, readerOptions, listener);
+      const reader = new KafkaReader(cluster, { ...defaults, ...readerOptions }, listener);
       consumers.add(reader);
       return reader;
     },

@@ -1,7 +1,13 @@
 import { toHeadraceError } from '../errors.ts';
 import { Backoff } from './backoff.ts';
 import type { Cluster } from './cluster.ts';
-import type { AssignedPartition, ConsumerListener, StartingPosition, TopicPartition } from './contract.ts';
+import type {
+  AssignedPartition,
+  ConsumerListener,
+  IsolationLevel,
+  StartingPosition,
+  TopicPartition,
+} from './contract.ts';
 import { Fetcher } from './fetcher.ts';
 import { EARLIEST_OFFSET, LATEST_OFFSET } from './metadata-requests.ts';
 import { lookUpOffsets } from './offset-lookup.ts';
@@ -18,7 +24,7 @@ export interface ReaderOptions {
   readonly partitions?: readonly TopicPartition[];
   readonly start: ReaderPosition | ((place: TopicPartition) => ReaderPosition);
   /** Default 'READ_UNCOMMITTED'. */
-  readonly isolationLevel?: 'READ_UNCOMMITTED' | 'READ_COMMITTED';
+  readonly isolationLevel?: IsolationLevel;
   /** Prefetch limit of one partition in bytes. Default 1 MiB. */
   readonly maximumPartitionBytes?: number;
   /** Prefetch limit of the reader in bytes. Default 32 MiB. */

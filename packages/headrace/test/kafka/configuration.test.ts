@@ -206,6 +206,7 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
     ssl.endpoint.identification.algorithm=
     group.id=g
     client.rack=eu-west-1a
+    isolation.level=read_committed
     auto.offset.reset=earliest
   `);
   assert.deepEqual(configuration.bootstrapServers, ['a:9092', 'b:9093']);
@@ -218,6 +219,9 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
   assert.equal(configuration.tls?.verifyServerName, false);
   assert.equal(groupId, 'g');
   assert.equal(configuration.rackId, 'eu-west-1a');
+  assert.equal(configuration.isolationLevel, 'READ_COMMITTED');
+  const refused = { code: 'CONFIGURATION', message: /isolation.level: serial is none of read_committed/ };
+  assert.throws(() => parseClientProperties('isolation.level=serial', ['b:1']), refused);
   assert.deepEqual(ignored, ['auto.offset.reset']);
   assert.doesNotMatch(inspect(configuration, { depth: 9 }), /se"cret/);
 });

@@ -1,13 +1,40 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
+import { RecordCursor } from '@headrace/kafka-records';
 import { eventually, type Kafka, needs, startKafka } from '@headrace/testing';
 import { Admin, Producer } from '@platformatic/kafka';
+import { parseClientProperties } from '../../src/kafka/client-properties.ts';
+import { createKafkaCluster, type ReadableCluster } from '../../src/kafka/index.ts';
+import type { ReaderOptions } from '../../src/kafka/reader.ts';
 import { createTopics, produce, Recorder } from './harness.ts';
 
 const hasKcat = spawnSync('kcat', ['-V']).status === 0;
 if (!hasKcat && process.env['CI'] === 'true') throw new Error('needs kcat; with CI=true this is a failure, not a skip');
 const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
+
+/** First offset and end of every chunk, and the offsets of the records. */
+function readWithoutGroup(cluster: ReadableCluster, options: ReaderOptions): { offsets: number[]; records: number[] } {
+  const offsets: number[] = [];
+  const records: number[] = [];
+  const cursor = new RecordCursor();
+  const reader = cluster.createReader(options, {
+    onAssigned: () => {},
+    onStatus: () => {},
+    onSkipped: () => {},
+    onRecords: () => {
+      for (const partition of reader.partitions) {
+        for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
+          offsets.push(chunk.firstOffset, chunk.nextOffset);
+          for (cursor.reset(chunk); cursor.next(); ) records.push(cursor.offset);
+          chunk.release();
+        }
+      }
+    },
+  });
+  reader.start();
+  return { offsets, records };
+}
 
 describe('what lies in a topic of Apache Kafka', { skip: needs('java', 'maven') }, () => {
   let kafka: Kafka;
@@ -123,6 +150,9 @@ describe('what lies in a topic of Apache Kafka', { skip: needs('java', 'maven') 
 
   test('READ_COMMITTED stops before a transaction that is open, and goes on when it ends', async () => {
     const topic = 'open';
+    // As an operator says it for all that is read of a cluster.
+    const properties = `bootstrap.servers=${kafka.bootstrapServers}\nisolation.level=read_committed`;
+    const cluster = createKafkaCluster(parseClientProperties(properties).configuration);
     await createTopics(kafka.bootstrapServers, [topic], 1);
     const producer = new Producer({
       clientId: 'test',
@@ -138,14 +168,16 @@ describe('what lies in a topic of Apache Kafka', { skip: needs('java', 'maven') 
       await using committed = read(topic, { isolationLevel: 'READ_COMMITTED' });
       await using uncommitted = read(topic);
       await eventually(() => uncommitted.count === 3);
-      await eventually(() => committed.count === 1);
+      const { records } = readWithoutGroup(cluster, { topics: [topic], start: { kind: 'TRIM_HORIZON' } });
+      await eventually(() => committed.count === 1 && records.length === 1);
       await transaction.commit();
-      await eventually(() => committed.count === 3);
+      await eventually(() => committed.count === 3 && records.length === 3);
       assert.deepEqual(
         committed.records.map(({ value }) => value),
         ['before', 'inside', 'behind'],
       );
     } finally {
+      await cluster.close();
       await producer.close();
     }
   });
@@ -246,28 +278,10 @@ describe('what lies in a topic of Apache Kafka', { skip: needs('java', 'maven') 
       Array.from({ length: 100 }, (_, index) => ({ topic, value: `${index}` })),
     );
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [kafka.bootstrapServers] });
-    const { createKafkaCluster } = await import('../../src/kafka/index.ts');
     const cluster = createKafkaCluster({ bootstrapServers: [kafka.bootstrapServers] });
     try {
       const groups = (await admin.listGroups()).size;
-      const offsets: number[] = [];
-      const reader = cluster.createReader(
-        { topics: [topic], start: { kind: 'OFFSET', offset: 90 } },
-        {
-          onAssigned: () => {},
-          onStatus: () => {},
-          onSkipped: () => {},
-          onRecords: () => {
-            for (const partition of reader.partitions) {
-              for (let chunk = partition.take(); chunk !== undefined; chunk = partition.take()) {
-                offsets.push(chunk.firstOffset, chunk.nextOffset);
-                chunk.release();
-              }
-            }
-          },
-        },
-      );
-      reader.start();
+      const { offsets } = readWithoutGroup(cluster, { topics: [topic], start: { kind: 'OFFSET', offset: 90 } });
       await eventually(() => offsets.at(-1) === 100);
       assert.equal(offsets[0], 90);
       assert.equal((await admin.listGroups()).size, groups);

@@ -116,7 +116,10 @@ describe('a consumer in trouble, on Apache Kafka', { skip: needs('java', 'maven'
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SESSION_MILLISECONDS + 1_500);
       const refused = await reader.commit();
       const reasons = refused.map((result) => (result.kind === 'fenced' ? result.reason : result.kind));
-      assert.deepEqual(reasons, ['UNKNOWN_MEMBER_ID', 'UNKNOWN_MEMBER_ID']);
+      // Heartbeats go over another connection: with KIP-848 the member may have joined anew under its id by then.
+      const codes = groupProtocol === 'classic' ? ['UNKNOWN_MEMBER_ID'] : ['UNKNOWN_MEMBER_ID', 'STALE_MEMBER_EPOCH'];
+      assert.equal(reasons.length, 2);
+      for (const reason of reasons) assert.ok(codes.includes(reason), reason);
       await eventually(() => reader.lost.length === 2, { timeoutMs: 20_000 });
       // Nothing was committed: all of it comes again, and by the new assignment a commit counts.
       await eventually(() => reader.count === 20, { timeoutMs: 30_000 });
