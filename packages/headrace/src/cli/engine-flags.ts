@@ -30,7 +30,8 @@ export const engineFlags = {
   clusters: {
     type: 'string',
     value: 'FILE',
-    description: 'the same as a JSON file, with security.protocol and the like',
+    description:
+      "the same as a JSON file; instead of HOST:PORT also an object of Kafka's client properties (security.protocol, isolation.level…)",
   },
   secrets: {
     type: 'string',

@@ -149,6 +149,7 @@ function readBearer(reader: Keys, jaas: ReadonlyMap<string, string>): Sasl {
   reader.take('sasl.login.callback.handler.class');
   const subject = jaas.get('unsecuredLoginStringClaim_sub');
   if (endpoint !== undefined) {
+    checkTokenEndpoint(endpoint);
     const clientId = jaas.get('clientId') ?? reader.take('sasl.oauthbearer.client.credentials.client.id');
     const clientSecret = jaas.get('clientSecret') ?? reader.take('sasl.oauthbearer.client.credentials.client.secret');
     if (clientId === undefined || clientSecret === undefined) {
@@ -167,6 +168,17 @@ function readBearer(reader: Keys, jaas: ReadonlyMap<string, string>): Sasl {
     throw refused('sasl.oauthbearer.token.endpoint.url: needed for OAUTHBEARER');
   }
   return { mechanism: 'OAUTHBEARER', token: () => Promise.resolve(unsecuredToken(subject)) };
+}
+
+/** What is wrong is said without the URL: a password may be in it. */
+function checkTokenEndpoint(endpoint: string): void {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol))
+    throw refused('sasl.oauthbearer.token.endpoint.url: is no http or https URL');
+  if (url.username !== '' || url.password !== '')
+    throw refused(
+      'sasl.oauthbearer.token.endpoint.url: client and secret belong into sasl.jaas.config, not before the host',
+    );
 }
 
 /** A token without a signature (RFC 7515, appendix A.5): only brokers for development take it. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import type { HeadraceError } from '../../src/errors.ts';
 import { resolveAccess, validateAccess } from '../../src/kafka/access-configuration.ts';
 import { parseAddress } from '../../src/kafka/bootstrap.ts';
 import { parseClientProperties } from '../../src/kafka/client-properties.ts';
@@ -220,6 +221,17 @@ test("client.properties of Kafka's own tools become a cluster configuration", ()
   assert.equal(groupId, 'g');
   assert.equal(configuration.rackId, 'eu-west-1a');
   assert.equal(configuration.isolationLevel, 'READ_COMMITTED');
+  for (const [url, message] of [
+    ['https://me:pa55@tokens.example/', /belong into sasl.jaas.config/],
+    ['me:pa55@tokens.example', /is no http or https URL/],
+  ] as const) {
+    const text = `security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=${url}`;
+    assert.throws(
+      () => parseClientProperties(text, ['b:1']),
+      (error: HeadraceError) =>
+        error.code === 'CONFIGURATION' && message.test(error.message) && !/pa55/.test(error.message),
+    );
+  }
   const refused = { code: 'CONFIGURATION', message: /isolation.level: serial is none of read_committed/ };
   assert.throws(() => parseClientProperties('isolation.level=serial', ['b:1']), refused);
   assert.deepEqual(ignored, ['auto.offset.reset']);
