@@ -73,7 +73,12 @@ export const groupConfigs: Readonly<Record<string, ConfigDefinition>> = {
   'streams.session.timeout.ms': { type: 'INT', default: '45000', minimum: 1, isHonoured: false },
 };
 
-const integerLimits = { INT: 2 ** 31 - 1, SHORT: 32767, LONG: 2 ** 63 };
+const integerBits = { INT: 32, SHORT: 16, LONG: 64 };
+
+/** To the last digit: Kafka's largest LONG, which is many a default, is no number of JavaScript's. */
+function isInteger(type: keyof typeof integerBits, value: string): boolean {
+  return /^[+-]?\d{1,40}$/.test(value) && BigInt.asIntN(integerBits[type], BigInt(value)) === BigInt(value);
+}
 
 /**
  * Checks one value.
@@ -94,8 +99,8 @@ export function checkConfig(
   if (type === 'BOOLEAN' && value !== 'true' && value !== 'false') fail('Expected value to be either true or false');
   if (type === 'INT' || type === 'SHORT' || type === 'LONG' || type === 'DOUBLE') {
     const number = Number(value);
-    const isInteger = type === 'DOUBLE' || (/^[+-]?\d+$/.test(value) && number < integerLimits[type] + 1);
-    if (value.trim() === '' || Number.isNaN(number) || !isInteger) fail(`Not a number of type ${type}`);
+    const isSound = type === 'DOUBLE' ? value.trim() !== '' && !Number.isNaN(number) : isInteger(type, value);
+    if (!isSound) fail(`Not a number of type ${type}`);
     if (minimum !== undefined && number < minimum) fail(`Value must be at least ${minimum}`);
     if (maximum !== undefined && number > maximum) fail(`Value must be no more than ${maximum}`);
   }

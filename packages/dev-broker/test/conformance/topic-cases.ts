@@ -45,6 +45,20 @@ export const topicCases: Case[] = [
       assert.equal((await create(client, target.name('copies'), { factor: 9 })).errorCode, 38);
       assert.equal((await create(client, target.name('bad'), { configs: { 'retention.ms': 'soon' } })).errorCode, 40);
       assert.equal((await create(client, target.name('bad'), { configs: { 'no.such.config': '1' } })).errorCode, 40);
+      for (const [value, errorCode] of [
+        ['9223372036854775807', 0],
+        ['+007', 0],
+        ['9223372036854775808', 40],
+        ['7.0', 40],
+        ['', 40],
+      ] as const) {
+        const configs = { 'message.timestamp.after.max.ms': value, 'flush.messages': value };
+        assert.equal(
+          (await create(client, target.name(`long${value.length}`), { configs })).errorCode,
+          errorCode,
+          value,
+        );
+      }
       const dotted = `${target.name('a.b')}.c`;
       assert.equal((await create(client, dotted)).errorCode, 0);
       assert.equal((await create(client, dotted.replaceAll('.', '_'))).errorCode, 17);
