@@ -5,6 +5,7 @@ export {
   type Compression,
   completeBatchSize,
   readInt64,
+  readNearestInt64,
   type TimestampType,
   writeInt64,
 } from './batch-header.ts';

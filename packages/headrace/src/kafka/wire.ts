@@ -1,6 +1,5 @@
+import { readNearestInt64, writeInt64 } from '@headrace/kafka-records';
 import { HeadraceError } from '../errors.ts';
-
-const TWO_TO_32 = 0x1_0000_0000;
 
 /**
  * Reads a response. Compact strings and arrays and tagged fields in flexible versions, the older forms otherwise, by the
@@ -49,8 +48,7 @@ export class WireReader {
   }
   /** Beyond 2^53 it is the nearest number. */
   nearestInt64(): number {
-    const start = this.skip(8);
-    return this.bytes.readInt32BE(start) * TWO_TO_32 + this.bytes.readUInt32BE(start + 4);
+    return readNearestInt64(this.bytes, this.skip(8));
   }
   /** Beyond 2^53 it is refused. */
   int64(): number {
@@ -182,8 +180,7 @@ export class WireWriter {
   }
   int64(value: number): this {
     const at = this.#room(8);
-    this.#bytes.writeInt32BE(Math.floor(value / TWO_TO_32), at);
-    this.#bytes.writeUInt32BE(((value % TWO_TO_32) + TWO_TO_32) % TWO_TO_32, at + 4);
+    writeInt64(this.#bytes, at, value);
     return this;
   }
   /** 32 hexadecimal digits. */
