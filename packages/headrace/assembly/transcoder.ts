@@ -243,7 +243,8 @@ function decimalNear(to: usize, number: f64, near: usize): usize {
   const end = decimal(to, number);
   const digits = <i32>(end - to);
   if (number > 9007199254740991 || number < -9007199254740991) isBroken = true;
-  else if (number >= 10000) {
+  // Not the last ones within: from them the short way above would lead beyond.
+  else if (number >= 10000 && number <= 9007199254730992) {
     const four =
       (<f64>load<u8>(end - 4) - 48) * 1000 +
       (<f64>load<u8>(end - 3) - 48) * 100 +

@@ -85,6 +85,24 @@ test('with the transcoder an event has the bytes that the plain writer gives it,
   }
 });
 
+test('a timestamp beyond 2^53 keeps its last digit also behind a neighbour within, where the batch says it has none', () => {
+  const near = 2 ** 53 - 20;
+  const slice = sliceOf(laneOf('t', 0), {
+    maxTimestamp: near,
+    records: [near, near, near + 20, near + 22].map((timestamp) => ({ timestamp })),
+  });
+  // One more than a double can say of the last two.
+  const { chunk } = slice.held;
+  const odd = { ...slice, held: new HeldChunk({ ...chunk, baseTimestamp: near + 1, release: () => {} }) };
+  for (const transcoder of [new Transcoder(), undefined]) {
+    const { event } = write(new EventWriter({ transcoder }), [odd], Number.MAX_SAFE_INTEGER, 10) as { event: string };
+    assert.deepEqual(
+      [...event.matchAll(/"timestamp":(\d+)/g)].map(([, digits]) => digits),
+      ['9007199254740973', '9007199254740973', '9007199254740993', '9007199254740995'],
+    );
+  }
+});
+
 test('values around the width of the vectors, and larger than its memory, come out right', () => {
   const fast = new EventWriter({ transcoder: new Transcoder() });
   for (const length of [...Array.from({ length: 70 }, (_, i) => i), 500_000, 524_288, 700_000, 3_000_000]) {
